@@ -1,0 +1,54 @@
+# How everything is compiled: language, warnings, sanitizers, and the two target functions.
+option(WGRING_TESTS "Build the tests" ON)
+set(WGRING_SANITIZE "" CACHE STRING "Sanitizers to build with: '', 'address,undefined' or 'thread'")
+option(WGRING_VERIFY "Costly checks (WG_VERIFY) on" OFF)
+
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+add_library(wgring_flags INTERFACE)
+target_include_directories(wgring_flags INTERFACE "${PROJECT_SOURCE_DIR}")
+target_compile_options(
+  wgring_flags
+  INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast
+            -Wcast-align -Wnon-virtual-dtor -Woverloaded-virtual -Wdouble-promotion -Wformat=2
+            -Wimplicit-fallthrough -Wundef -Werror -fno-strict-aliasing -fstack-protector-strong)
+target_compile_definitions(wgring_flags INTERFACE _GNU_SOURCE)
+if(WGRING_VERIFY)
+  target_compile_definitions(wgring_flags INTERFACE WGRING_VERIFY)
+endif()
+if(WGRING_SANITIZE)
+  target_compile_options(wgring_flags INTERFACE -fsanitize=${WGRING_SANITIZE}
+                                                -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(wgring_flags INTERFACE -fsanitize=${WGRING_SANITIZE})
+endif()
+
+# The packet path: no exception crosses it and none is thrown in it.
+add_library(wgring_flags_core INTERFACE)
+target_link_libraries(wgring_flags_core INTERFACE wgring_flags)
+target_compile_options(wgring_flags_core INTERFACE -fno-exceptions -fno-rtti)
+
+# wgring_library(base SOURCES a.cpp b.cpp LINKS wgring_x): a folder of the packet path.
+function(wgring_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  add_library(wgring_${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(
+    wgring_${name}
+    PUBLIC ${ARG_LINKS} $<BUILD_INTERFACE:wgring_flags>
+    PRIVATE wgring_flags_core ${ARG_PRIVATE_LINKS})
+endfunction()
+
+# wgring_test(base LINKS wgring_base): one GoogleTest binary per folder, every *_test.cpp beside it.
+function(wgring_test name)
+  cmake_parse_arguments(ARG "" "" "LINKS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp")
+  add_executable(test_${name} ${sources})
+  target_link_libraries(test_${name} PRIVATE ${ARG_LINKS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(
+    test_${name} PRIVATE WGRING_VECTORS="${PROJECT_SOURCE_DIR}/tests/vectors")
+  add_test(NAME ${name} COMMAND test_${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+endfunction()
