@@ -1,0 +1,95 @@
+// Device: the whole WireGuard core, sans-IO. Bytes and Now in, effects and a deadline out.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/memory_source.hpp"
+#include "base/result.hpp"
+#include "base/slot_pool.hpp"
+#include "base/time.hpp"
+#include "crypto/aead.hpp"
+#include "noise/batch.hpp"
+#include "noise/config.hpp"
+#include "noise/drop.hpp"
+#include "noise/entropy.hpp"
+#include "noise/outbox.hpp"
+
+namespace wgring::noise {
+
+class Core;  // the parts behind the door: noise/core.hpp
+
+enum class DeadlineReason : std::uint8_t { none, timer, handshake_queue, backlog };
+
+// `at` <= now means: call on_deadline() in this turn. `never`: nothing is due, sleep on packets.
+struct Deadline {
+  Instant at = never;
+  DeadlineReason reason = DeadlineReason::none;
+};
+
+struct DeviceSetup {
+  MemorySource memory;
+  Entropy entropy;
+  const crypto::Aead* aead = nullptr;
+  SlotPool* train_pool = nullptr;   // slots of at least train_bytes_max + 32
+  SlotPool* packet_pool = nullptr;  // slots of at least 2048: handshakes, staged packets
+  std::uint32_t shard = 0;          // low bits of every receiver index
+  std::uint32_t shard_bits = 0;
+  Now now;  // the first turn's
+};
+
+// Owner: one shard. Thread: that shard's only. Order: every call takes the turn's Now, whose
+// boottime never goes back (asserted). The Outbox is empty at each call (asserted) and drained
+// before the next one. Lifetime: the pools outlive the Device and hold all its slots.
+// No call allocates, except apply_peer() and reserve(), which commit memory of the source.
+class Device {
+ public:
+  [[nodiscard]] static Result<Device> open(const DeviceSetup& setup) noexcept;
+  Device(Device&&) noexcept;
+  Device& operator=(Device&&) noexcept;
+  ~Device();
+
+  // --- packets ---
+  // At most wild_batch_max; the slots of the batch are taken or returned to their pool.
+  void on_udp(std::span<Wild> batch, Now now, Outbox& outbox) noexcept;
+  // At most plain_batch_max.
+  void on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept;
+  // Timers that are due and work put off from earlier turns. Early is harmless, late is correct.
+  void on_deadline(Now now, Outbox& outbox) noexcept;
+  [[nodiscard]] Deadline next_deadline() const noexcept;
+
+  // --- state of the interface ---
+  // Starts down. Down: packets are dropped, keys and staged packets wiped, timers stopped.
+  void set_link(bool up, Now now, Outbox& outbox) noexcept;
+  void set_mtu(std::uint32_t mtu_bytes) noexcept;
+  // Sticky sources of all peers are forgotten: port, fwmark, addresses or routes changed.
+  void forget_sources() noexcept;
+
+  // --- configuration (protocol section 19); between batches, takes effect at once ---
+  // All zero removes the identity. The same key again is a no-op.
+  void set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbox) noexcept;
+  // False: no room for so many more peers or prefixes; nothing changed. After true the following
+  // updates up to those numbers cannot fail.
+  [[nodiscard]] bool reserve(std::uint32_t peers, std::uint32_t prefixes) noexcept;
+  // ENOMEM (nothing of this update applied) or success.
+  [[nodiscard]] Status apply_peer(const PeerUpdate& update, Now now, Outbox& outbox) noexcept;
+  // Removes up to `peers_max_now` peers, oldest first; true when none is left.
+  [[nodiscard]] bool remove_peers(std::uint32_t peers_max_now) noexcept;
+
+  // --- reading ---
+  [[nodiscard]] bool has_identity() const noexcept;
+  [[nodiscard]] const crypto::Secret<32>& private_key() const noexcept;  // clamped
+  [[nodiscard]] const crypto::PublicKey& public_key() const noexcept;
+  [[nodiscard]] std::uint32_t peer_count() const noexcept;
+  // The first peer in insertion order with a serial greater than `after_serial`; false: none.
+  [[nodiscard]] bool next_peer(std::uint64_t after_serial, PeerStatus& status) const noexcept;
+  // Prefixes of a peer in order of insertion, up to out.size(); returns how many were written.
+  [[nodiscard]] std::size_t prefixes_of(std::uint64_t serial, std::span<Prefix> out) const noexcept;
+  [[nodiscard]] const DropCounters& drops() const noexcept;
+
+ private:
+  explicit Device(Core* core) noexcept;
+  Core* core_;
+};
+
+}  // namespace wgring::noise
