@@ -1,0 +1,136 @@
+"""Fixtures and the rules of the run: what it needs, what it may not leave behind."""
+
+import os
+import pathlib
+import signal
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from lab import peers  # noqa: E402
+from lab.lab import Lab  # noqa: E402
+from lab.pair import Pair  # noqa: E402
+from lab.run import LabError, run  # noqa: E402
+from lab.space import Space, processes_in  # noqa: E402
+
+
+def host_state():
+    """What the machine shows of namespaces, links and sockets outside ours."""
+    directory = pathlib.Path("/run/wireguard")
+    sockets = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+    links = sorted(line.split(":")[1].strip() for line in run(["ip", "-o", "link"]).out.splitlines())
+    return {"sockets": sockets, "links": links, "named": run(["ip", "netns"]).out}
+
+
+def pytest_sessionstart(session):
+    lines = peers.missing_prerequisites()
+    if lines:
+        pytest.exit("tests/net cannot run:\n  " + "\n  ".join(lines), returncode=1)
+    try:
+        path = peers.under_test_path()
+    except LabError as error:
+        pytest.exit(str(error), returncode=1)
+    print(f"daemon under test: {path}{' (stand-in)' if peers.STANDIN else ''}")
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("SIGTERM", returncode=143))
+    session.config.host_state_before = host_state()
+
+
+def pytest_sessionfinish(session):
+    """Nothing of ours may be left: neither process, namespace, link nor socket file."""
+    before = getattr(session.config, "host_state_before", None)
+    if before is None:
+        return
+    left = {inode: processes_in(inode) for inode in Space.inodes_made}
+    left = {inode: pids for inode, pids in left.items() if pids}
+    after = host_state()
+    if left or after != before:
+        print(f"\nLEFT BEHIND: processes {left}; before {before}; after {after}", file=sys.stderr)
+        session.exitstatus = 1
+
+
+def pytest_collection_modifyitems(config, items):
+    """`ours` tests have no meaning for a stand-in; what runs in the background is asked last."""
+    if peers.STANDIN:
+        ours = [item for item in items if item.get_closest_marker("ours")]
+        config.hook.pytest_deselected(items=ours)
+        items[:] = [item for item in items if item not in ours]
+    items.sort(key=lambda item: "background" in item.keywords)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    for name in ("lab", "background_lab"):
+        lab = getattr(item, "funcargs", {}).get(name)
+        if report.failed and isinstance(lab, Lab):
+            report.sections.append(("daemon logs", lab.logs()))
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """The experiment of one test; a daemon that ends badly fails the test."""
+    lab = Lab(tmp_path)
+    try:
+        yield lab
+    finally:
+        lab.close()
+
+
+@pytest.fixture
+def ours():
+    """The daemon under test with the engine that it chooses itself."""
+    return peers.under_test()
+
+
+@pytest.fixture(params=peers.ENGINES)
+def each_engine(request):
+    """The daemon under test, once with each engine."""
+    cannot_run_without_ring(request.param)
+    return peers.under_test(request.param)
+
+
+def cannot_run_without_ring(engine):
+    if engine == "uring" and peers.uring_refusal():
+        cannot_run(f"this kernel gives no io_uring: {peers.uring_refusal()}")
+
+
+def cannot_run(reason):
+    """A test that cannot run here says so; where CI=true that is a failure."""
+    if peers.IN_CI:
+        pytest.fail(reason)
+    print(f"\nNOT RUN: {reason}", file=sys.__stderr__)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def go_current():
+    found = peers.current_wireguard_go()
+    return found or cannot_run("no Go toolchain: the current wireguard-go is not tested")
+
+
+OTHERS = ["ours", "go-debian", "go-current"]
+
+
+@pytest.fixture(params=OTHERS)
+def other(request):
+    """The far end: ours, or another implementation."""
+    if request.param == "ours":
+        return peers.under_test()
+    if request.param == "go-debian":
+        return peers.debian_wireguard_go()
+    return request.getfixturevalue("go_current")
+
+
+@pytest.fixture
+def pair(lab, each_engine):
+    """Ours on both ends, wired and configured, endpoint of right known to left over IPv4."""
+    return Pair(lab, each_engine, each_engine).know_endpoint()
+
+
+@pytest.fixture
+def solo(lab, ours):
+    """One daemon alone in one space, in the foreground and answering."""
+    return lab.daemon(lab.space("solo"), ours).start()

@@ -1,0 +1,84 @@
+"""Which programs are tested, and against whom.
+
+WGRING_BIN      the daemon under test (default: build/release/daemon/wgring)
+WGRING_STANDIN  1 when that is another implementation used to try the tests themselves
+"""
+
+import ctypes
+import errno
+import hashlib
+import os
+import pathlib
+import shutil
+
+from lab.daemon import Implementation
+from lab.run import LabError, run
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+STANDIN = os.environ.get("WGRING_STANDIN") == "1"
+ENGINES = ["standin"] if STANDIN else ["epoll", "uring"]
+
+TOOLS = {
+    "wg": "wireguard-tools", "wg-quick": "wireguard-tools", "ip": "iproute2", "ss": "iproute2",
+    "ping": "iputils-ping", "iperf3": "iperf3", "tcpdump": "tcpdump", "tshark": "tshark",
+    "nft": "nftables", "iptables": "iptables", "sysctl": "procps", "nsenter": "util-linux",
+    "unshare": "util-linux", "wireguard-go": "wireguard-go",
+}
+
+
+def under_test_path():
+    default = ROOT / "build/release/daemon/wgring"
+    path = pathlib.Path(os.environ.get("WGRING_BIN", default)).resolve()
+    if not os.access(path, os.X_OK):
+        raise LabError(f"no daemon at {path}: build it, or name one in WGRING_BIN")
+    return path
+
+
+def under_test(engine=None):
+    options = [] if STANDIN or engine is None else [f"--engine={engine}"]
+    return Implementation(f"wgring({engine or 'auto'})", under_test_path(), options)
+
+
+def debian_wireguard_go():
+    return Implementation("wireguard-go", shutil.which("wireguard-go"))
+
+
+def current_wireguard_go():
+    """Built once per content of peers/wireguard-go; None where there is no Go toolchain."""
+    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
+    if go is None:
+        return None
+    source = ROOT / "tests/net/peers/wireguard-go"
+    digest = hashlib.sha256((source / "go.mod").read_bytes() + (source / "go.sum").read_bytes())
+    binary = ROOT / f"build/peers/{digest.hexdigest()[:16]}/wireguard-go-now"
+    if not binary.exists():
+        binary.parent.mkdir(parents=True, exist_ok=True)
+        fresh = binary.with_name(f"new-{os.getpid()}")
+        run([go, "-C", source, "build", "-trimpath", "-o", fresh, "golang.zx2c4.com/wireguard"],
+            timeout=300)
+        fresh.rename(binary)
+    return Implementation("wireguard-go-current", binary)
+
+
+def uring_refusal():
+    """Why the kernel gives this process no ring, or None when it does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    io_uring_setup, parameters = 425, ctypes.create_string_buffer(120)
+    ring = libc.syscall(io_uring_setup, 4, parameters)
+    if ring < 0:
+        return errno.errorcode.get(ctypes.get_errno(), "unknown")
+    os.close(ring)
+    return None
+
+
+def missing_prerequisites():
+    """One line per thing that the whole run needs and that is not there."""
+    lines = []
+    if os.geteuid() != 0:
+        lines.append("root is needed to make network namespaces: run as root or through sudo")
+    if not os.path.exists("/dev/net/tun"):
+        lines.append("/dev/net/tun is missing: load the tun module or give the container the device")
+    lines += [f"{tool} is missing: apt install {package}" for tool, package in TOOLS.items()
+              if shutil.which(tool) is None]
+    return lines

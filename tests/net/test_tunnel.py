@@ -1,0 +1,77 @@
+"""Tunnels between ours and others, both roles, with and without preshared key, v4 and v6.
+
+    left  eth0 10.0.0.1, fd00:a::1  --- wire ---  right  eth0 10.0.0.2, fd00:a::2
+          wg0 192.168.241.1, fd00:b::1  tunnel           wg0 192.168.241.2, fd00:b::2
+"""
+
+import pytest
+
+from lab.pair import Pair
+from lab.traffic import iperf_server, ping, tcp_bytes, udp_loss_percent
+
+LOSS_PERCENT_MAX = 2.0
+
+
+def initiated(lab, initiator, ours, other, **options):
+    """A pair in which the named side knows the endpoint and therefore begins."""
+    if initiator == "ours":
+        return Pair(lab, ours, other, **options)
+    return Pair(lab, other, ours, **options)
+
+
+@pytest.mark.parametrize("outer", [4, 6])
+@pytest.mark.parametrize("psk", [False, True], ids=["nopsk", "psk"])
+@pytest.mark.parametrize("initiator", ["ours", "other"])
+def test_pings_pass_both_ways_and_families(lab, each_engine, other, initiator, psk, outer):
+    pair = initiated(lab, initiator, each_engine, other, psk=psk).know_endpoint(outer)
+    left, right = pair.left, pair.right
+    ping(left.space, right.inner4)
+    ping(left.space, right.inner6)
+    ping(right.space, left.inner4)
+    ping(right.space, left.inner6)
+    assert right.view(left).endpoint == left.endpoint(outer)
+
+
+def test_wrong_preshared_key_lets_nothing_pass(lab, ours, other):
+    pair = Pair(lab, ours, other, psk=True)
+    pair.left.wg.set_preshared_key(pair.right.key.public, pair.left.key.public)
+    pair.know_endpoint()
+    assert ping(pair.left.space, pair.right.inner4, count=2, interval=0.5, check=False) == 0
+    pair.left.wg.set_preshared_key(pair.right.key.public, pair.psk)
+    ping(pair.left.space, pair.right.inner4, count=1, wait=12)
+
+
+@pytest.mark.parametrize("mtu", [1420, 1280, 8920])
+def test_iperf_runs_in_tcp_and_udp(lab, each_engine, other, mtu):
+    pair = Pair(lab, each_engine, other, mtu=mtu).know_endpoint(6)
+    left, right = pair.left, pair.right
+    ping(left.space, right.inner4, size=mtu - 28)
+    ping(left.space, right.inner6, size=mtu - 48)
+    with iperf_server(right.space, right.inner4):
+        assert tcp_bytes(left.space, right.inner4) > 1_000_000
+    with iperf_server(right.space, right.inner6):
+        assert tcp_bytes(left.space, right.inner6, "-R") > 1_000_000
+        assert udp_loss_percent(left.space, right.inner6) < LOSS_PERCENT_MAX
+
+
+def test_largest_packet_fits_a_wire_that_is_exactly_as_wide(lab, each_engine, other):
+    """MTU 1420 is 1500 less 40 and 8 and 32: padding may not cross it, and DF is not needed."""
+    pair = Pair(lab, each_engine, other, mtu=1420, wire_mtu=1500).know_endpoint(6)
+    ping(pair.left.space, pair.right.inner6, size=1420 - 48)
+    sent = pair.left.space.run("cat", "/proc/net/snmp6").out
+    fragments = [line.split()[1] for line in sent.splitlines() if "Ip6FragCreates" in line]
+    assert fragments == ["0"]
+
+
+def test_a_large_packet_crosses_a_narrower_wire_in_fragments(lab, each_engine, other):
+    pair = Pair(lab, each_engine, other, mtu=1420)
+    for end in (pair.left, pair.right):
+        end.space.ip("link set eth0 mtu 1400")
+    pair.know_endpoint(4)
+    ping(pair.left.space, pair.right.inner4, size=1420 - 28, count=3)
+
+
+def test_parallel_streams_all_finish(lab, each_engine, other):
+    pair = Pair(lab, each_engine, other).know_endpoint()
+    with iperf_server(pair.right.space, pair.right.inner4):
+        assert tcp_bytes(pair.left.space, pair.right.inner4, "-P", "5") > 1_000_000
