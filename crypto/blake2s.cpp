@@ -2,6 +2,7 @@
 
 #include <blake2.h>
 
+#include "crypto/blake2s_keyed.hpp"
 #include "crypto/secret.hpp"
 
 namespace wgring::crypto {
@@ -50,13 +51,17 @@ void hash(MutableBytesOf<32> digest, Bytes a, Bytes b) noexcept {
   hasher.finish(digest);
 }
 
-void mac(MutableBytesOf<16> tag, Bytes key, Bytes a, Bytes b) noexcept {
+void keyed_hash(MutableBytes output, Bytes key, Bytes a, Bytes b) noexcept {
   WG_ASSERT(!key.empty());
   WG_ASSERT(key.size() <= BLAKE2S_KEYBYTES);
-  Hasher hasher(tag.size(), key);
+  Hasher hasher(output.size(), key);
   hasher.add(a);
   hasher.add(b);
-  hasher.finish(tag);
+  hasher.finish(output);
+}
+
+void mac(MutableBytesOf<16> tag, Bytes key, Bytes a, Bytes b) noexcept {
+  keyed_hash(tag, key, a, b);
 }
 
 void hmac(MutableBytesOf<32> tag, Bytes key, Bytes a, Bytes b) noexcept {
