@@ -1,0 +1,161 @@
+#include "crypto/self_test.hpp"
+
+#include <cerrno>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "crypto/self_test_judges.hpp"
+
+namespace wgring::crypto {
+namespace {
+
+// Faulty backends: BoringSSL's with one fault each, as a bad build or CPU would have.
+void seals_one_bit_off(BytesOf<32> key, std::span<const SealSegment> train) noexcept {
+  aead_boringssl().seal(key, train);
+  train.back().sealed[train.back().plain_bytes / 2] ^= 1U;
+}
+void seals_only_the_first(BytesOf<32> key, std::span<const SealSegment> train) noexcept {
+  aead_boringssl().seal(key, train.first(1));
+}
+void seals_with_32_bits_of_counter(BytesOf<32> key, std::span<const SealSegment> train) noexcept {
+  for (SealSegment segment : train) {
+    segment.counter &= 0xffffffffU;
+    aead_boringssl().seal(key, std::span(&segment, 1));
+  }
+}
+void opens_everything(BytesOf<32> key, std::span<OpenSegment> train) noexcept {
+  aead_boringssl().open(key, train);
+  for (OpenSegment& segment : train) {
+    segment.opened = true;
+  }
+}
+void opens_nothing(BytesOf<32>, std::span<OpenSegment> train) noexcept {
+  for (OpenSegment& segment : train) {
+    segment.opened = false;
+  }
+}
+void opens_without_a_verdict(BytesOf<32> key, std::span<OpenSegment> train) noexcept {
+  for (OpenSegment& segment : train) {
+    OpenSegment copy = segment;
+    aead_boringssl().open(key, std::span(&copy, 1));
+  }
+}
+// Says that the tag is wrong but leaves something behind.
+void opens_and_leaks(BytesOf<32> key, std::span<OpenSegment> train) noexcept {
+  aead_boringssl().open(key, train);
+  for (OpenSegment& segment : train) {
+    if (!segment.opened && segment.sealed_bytes > tag_bytes) {
+      segment.plain[0] = 0x45;
+    }
+  }
+}
+void raw_seals_without_aad(MutableBytes sealed, Bytes plain, Bytes, BytesOf<32> key,
+                           BytesOf<12> nonce) noexcept {
+  raw_aead_boringssl().seal(sealed, plain, {}, key, nonce);
+}
+bool raw_opens_everything(MutableBytes plain, Bytes sealed, Bytes aad, BytesOf<32> key,
+                          BytesOf<12> nonce) noexcept {
+  static_cast<void>(raw_aead_boringssl().open(plain, sealed, aad, key, nonce));
+  return true;
+}
+
+TEST(SelfTest, every_primitive_passes_here) {
+  const std::span<const SelfTestResult> results = self_test();
+  std::string names;
+  for (const SelfTestResult& result : results) {
+    EXPECT_TRUE(result.passed) << result.primitive;
+    names += std::string(result.primitive) + " ";
+  }
+  EXPECT_EQ(names,
+            "x25519 blake2s hmac-kdf chacha20-poly1305/boringssl chacha20-poly1305/sodium "
+            "xchacha20-poly1305 siphash constant-time random ");
+  EXPECT_EQ(self_test().data(), results.data());
+}
+
+TEST(SelfTest, accepts_each_backend) {
+  EXPECT_TRUE(judge_aead(aead_boringssl(), raw_aead_boringssl()));
+  EXPECT_TRUE(judge_aead(aead_sodium(), raw_aead_sodium()));
+}
+
+TEST(SelfTest, refuses_a_train_that_is_sealed_wrongly) {
+  for (auto* fault : {seals_one_bit_off, seals_only_the_first, seals_with_32_bits_of_counter}) {
+    const Aead faulty{.name = "faulty", .seal = fault, .open = aead_boringssl().open};
+    EXPECT_FALSE(judge_aead(faulty, raw_aead_boringssl()));
+  }
+}
+
+TEST(SelfTest, refuses_a_train_that_is_opened_wrongly) {
+  for (auto* fault : {opens_everything, opens_nothing, opens_without_a_verdict, opens_and_leaks}) {
+    const Aead faulty{.name = "faulty", .seal = aead_boringssl().seal, .open = fault};
+    EXPECT_FALSE(judge_aead(faulty, raw_aead_boringssl()));
+  }
+}
+
+TEST(SelfTest, refuses_a_message_that_is_handled_wrongly) {
+  const RawAead no_aad{
+      .name = "faulty", .seal = raw_seals_without_aad, .open = raw_aead_boringssl().open};
+  EXPECT_FALSE(judge_aead(aead_boringssl(), no_aad));
+  const RawAead open_door{
+      .name = "faulty", .seal = raw_aead_boringssl().seal, .open = raw_opens_everything};
+  EXPECT_FALSE(judge_aead(aead_boringssl(), open_door));
+}
+
+TEST(ChooseAead, auto_is_boringssl_and_names_are_obeyed) {
+  EXPECT_EQ(choose_aead("sodium").value(), &aead_sodium());
+  EXPECT_EQ(choose_aead("boringssl").value(), &aead_boringssl());
+  EXPECT_EQ(choose_aead("").value(), &aead_boringssl());
+  EXPECT_EQ(choose_aead("auto").value(), &aead_boringssl());
+  const Result<const Aead*> unknown = choose_aead("openssl");
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().errno_value, EINVAL);
+}
+
+TEST(ChooseAead, a_backend_that_failed_is_never_chosen) {
+  const std::array<AeadCandidate, 2> first_failed{
+      {{.aead = &aead_boringssl(), .passed = false, .failure = "boringssl failed"},
+       {.aead = &aead_sodium(), .passed = true, .failure = "sodium failed"}}};
+  EXPECT_EQ(choose_from("", first_failed).value(), &aead_sodium());
+  EXPECT_EQ(choose_from("auto", first_failed).value(), &aead_sodium());
+  EXPECT_EQ(choose_from("sodium", first_failed).value(), &aead_sodium());
+  const Result<const Aead*> forced = choose_from("boringssl", first_failed);
+  ASSERT_FALSE(forced);
+  EXPECT_EQ(forced.error().what, "boringssl failed");
+
+  std::array<AeadCandidate, 2> all_failed = first_failed;
+  all_failed[1].passed = false;
+  EXPECT_FALSE(choose_from("auto", all_failed));
+  EXPECT_FALSE(choose_from("sodium", all_failed));
+}
+
+// The handshake's functions change with the choice; both give the same bytes, so the only sign is
+// that each still opens what the other sealed.
+TEST(ChooseAead, handshake_messages_are_equal_on_either_choice) {
+  const ByteArray<32> key{1};
+  const ByteArray<12> plain{2};
+  const ByteArray<32> aad{3};
+  ByteArray<28> first{};
+  ByteArray<28> second{};
+  ASSERT_TRUE(choose_aead("boringssl"));
+  aead_seal(first, plain, aad, key, 0);
+  ASSERT_TRUE(choose_aead("sodium"));
+  aead_seal(second, plain, aad, key, 0);
+  EXPECT_EQ(first, second);
+  ByteArray<12> opened{};
+  EXPECT_TRUE(aead_open(opened, first, aad, key, 0));
+  EXPECT_EQ(opened, plain);
+  ASSERT_TRUE(choose_aead("auto"));
+  first[27] ^= 1U;
+  EXPECT_FALSE(aead_open(opened, first, aad, key, 0));
+}
+
+TEST(AeadDeath, sizes_that_do_not_fit_are_a_bug) {
+  const ByteArray<32> key{};
+  ByteArray<16> plain{};
+  ByteArray<31> sealed{};
+  EXPECT_DEATH(aead_seal(sealed, plain, {}, key, 0), "assertion failed");
+  EXPECT_DEATH(static_cast<void>(aead_open(plain, sealed, {}, key, 0)), "assertion failed");
+}
+
+}  // namespace
+}  // namespace wgring::crypto
