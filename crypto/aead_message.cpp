@@ -11,12 +11,12 @@ namespace {
 // points to a constant.
 std::atomic<const RawAead*> chosen{nullptr};
 
-const RawAead& backend() noexcept {
+}  // namespace
+
+const RawAead& message_backend() noexcept {
   const RawAead* now = chosen.load(std::memory_order_relaxed);
   return now != nullptr ? *now : raw_aead_boringssl();
 }
-
-}  // namespace
 
 void use_for_messages(const RawAead& backend) noexcept {
   chosen.store(&backend, std::memory_order_relaxed);
@@ -24,12 +24,12 @@ void use_for_messages(const RawAead& backend) noexcept {
 
 void aead_seal(MutableBytes sealed, Bytes plain, Bytes aad, BytesOf<32> key,
                std::uint64_t counter) noexcept {
-  backend().seal(sealed, plain, aad, key, counter_nonce(counter));
+  message_backend().seal(sealed, plain, aad, key, counter_nonce(counter));
 }
 
 bool aead_open(MutableBytes plain, Bytes sealed, Bytes aad, BytesOf<32> key,
                std::uint64_t counter) noexcept {
-  return backend().open(plain, sealed, aad, key, counter_nonce(counter));
+  return message_backend().open(plain, sealed, aad, key, counter_nonce(counter));
 }
 
 }  // namespace wgring::crypto

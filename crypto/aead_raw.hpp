@@ -28,5 +28,6 @@ struct RawAead {
 
 // Which backend aead_seal() and aead_open() use from now on. Set at start-up, before any thread.
 void use_for_messages(const RawAead& backend) noexcept;
+[[nodiscard]] const RawAead& message_backend() noexcept;
 
 }  // namespace wgring::crypto

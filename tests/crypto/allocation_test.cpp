@@ -1,5 +1,5 @@
-// Nothing in crypto/ allocates, and neither do the libraries beneath it, but for one record per
-// thread that prepare_thread() makes. malloc itself is replaced by a counting one, which the
+// Nothing in crypto/ allocates, and neither do the libraries beneath it, but for an error record
+// per thread that prepare_thread() makes. malloc itself is replaced by a counting one, which the
 // libraries call as well.
 #include <cstdlib>
 #include <thread>
@@ -116,7 +116,7 @@ TEST(Allocation, none_in_a_thread_that_was_prepared) {
   }
 }
 
-TEST(Allocation, one_record_at_the_first_forged_packet_of_a_thread_that_was_not) {
+TEST(Allocation, a_record_at_the_first_forged_packet_of_a_thread_that_was_not) {
   std::size_t first = 0;
   std::size_t second = 1;
   std::thread([&] {

@@ -24,6 +24,15 @@ void seals_with_32_bits_of_counter(BytesOf<32> key, std::span<const SealSegment>
     aead_boringssl().seal(key, std::span(&segment, 1));
   }
 }
+// The other half of the fault before it: such a backend agrees with itself.
+void opens_with_32_bits_of_counter(BytesOf<32> key, std::span<OpenSegment> train) noexcept {
+  for (OpenSegment& segment : train) {
+    OpenSegment truncated = segment;
+    truncated.counter &= 0xffffffffU;
+    aead_boringssl().open(key, std::span(&truncated, 1));
+    segment.opened = truncated.opened;
+  }
+}
 void opens_everything(BytesOf<32> key, std::span<OpenSegment> train) noexcept {
   aead_boringssl().open(key, train);
   for (OpenSegment& segment : train) {
@@ -92,6 +101,13 @@ TEST(SelfTest, refuses_a_train_that_is_opened_wrongly) {
   }
 }
 
+TEST(SelfTest, refuses_a_backend_that_agrees_with_itself_alone) {
+  const Aead faulty{.name = "faulty",
+                    .seal = seals_with_32_bits_of_counter,
+                    .open = opens_with_32_bits_of_counter};
+  EXPECT_FALSE(judge_aead(faulty, raw_aead_boringssl()));
+}
+
 TEST(SelfTest, refuses_a_message_that_is_handled_wrongly) {
   const RawAead no_aad{
       .name = "faulty", .seal = raw_seals_without_aad, .open = raw_aead_boringssl().open};
@@ -128,25 +144,31 @@ TEST(ChooseAead, a_backend_that_failed_is_never_chosen) {
   EXPECT_FALSE(choose_from("sodium", all_failed));
 }
 
-// The handshake's functions change with the choice; both give the same bytes, so the only sign is
-// that each still opens what the other sealed.
-TEST(ChooseAead, handshake_messages_are_equal_on_either_choice) {
+// The two backends give the same bytes, so only one that gives others can show which is used.
+TEST(ChooseAead, handshake_messages_follow_the_choice) {
   const ByteArray<32> key{1};
   const ByteArray<12> plain{2};
   const ByteArray<32> aad{3};
-  ByteArray<28> first{};
-  ByteArray<28> second{};
-  ASSERT_TRUE(choose_aead("boringssl"));
-  aead_seal(first, plain, aad, key, 0);
-  ASSERT_TRUE(choose_aead("sodium"));
-  aead_seal(second, plain, aad, key, 0);
-  EXPECT_EQ(first, second);
+  ByteArray<28> expected{};
+  ByteArray<28> sealed{};
+  const RawAead odd{.name = "odd", .seal = raw_seals_without_aad, .open = raw_opens_everything};
+  raw_aead_sodium().seal(expected, plain, aad, key, counter_nonce(9));
+
+  use_for_messages(odd);
+  aead_seal(sealed, plain, aad, key, 9);
+  EXPECT_NE(sealed, expected);
   ByteArray<12> opened{};
-  EXPECT_TRUE(aead_open(opened, first, aad, key, 0));
-  EXPECT_EQ(opened, plain);
-  ASSERT_TRUE(choose_aead("auto"));
-  first[27] ^= 1U;
-  EXPECT_FALSE(aead_open(opened, first, aad, key, 0));
+  EXPECT_TRUE(aead_open(opened, sealed, aad, key, 9));
+  for (const char* name : {"boringssl", "sodium", "auto"}) {
+    use_for_messages(odd);
+    ASSERT_TRUE(choose_aead(name)) << name;
+    aead_seal(sealed, plain, aad, key, 9);
+    EXPECT_EQ(sealed, expected) << name;
+    EXPECT_TRUE(aead_open(opened, sealed, aad, key, 9)) << name;
+    EXPECT_EQ(opened, plain) << name;
+    EXPECT_FALSE(aead_open(opened, sealed, aad, key, 8)) << name;
+    EXPECT_EQ(message_backend().name, choose_aead(name).value()->name);
+  }
 }
 
 TEST(AeadDeath, sizes_that_do_not_fit_are_a_bug) {
