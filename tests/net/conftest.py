@@ -1,6 +1,5 @@
 """Fixtures and the rules of the run: what it needs, what it may not leave behind."""
 
-import os
 import pathlib
 import signal
 import sys
@@ -50,6 +49,11 @@ def pytest_sessionfinish(session):
         session.exitstatus = 1
 
 
+def pytest_terminal_summary(terminalreporter):
+    for line in peers.not_run():
+        terminalreporter.write_line(f"NOT RUN: {line}", red=True, bold=True)
+
+
 def pytest_collection_modifyitems(config, items):
     """`ours` tests have no meaning for a stand-in; what runs in the background is asked last."""
     if peers.STANDIN:
@@ -85,36 +89,18 @@ def ours():
     return peers.under_test()
 
 
-@pytest.fixture(params=peers.ENGINES)
+@pytest.fixture(params=peers.engines())
 def each_engine(request):
     """The daemon under test, once with each engine."""
-    cannot_run_without_ring(request.param)
     return peers.under_test(request.param)
-
-
-def cannot_run_without_ring(engine):
-    if engine == "uring" and peers.uring_refusal():
-        cannot_run(f"this kernel gives no io_uring: {peers.uring_refusal()}")
-
-
-def cannot_run(reason):
-    """A test that cannot run here says so; where CI=true that is a failure."""
-    if peers.IN_CI:
-        pytest.fail(reason)
-    print(f"\nNOT RUN: {reason}", file=sys.__stderr__)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def go_current():
-    found = peers.current_wireguard_go()
-    return found or cannot_run("no Go toolchain: the current wireguard-go is not tested")
+    return peers.current_wireguard_go()
 
 
-OTHERS = ["ours", "go-debian", "go-current"]
-
-
-@pytest.fixture(params=OTHERS)
+@pytest.fixture(params=peers.others())
 def other(request):
     """The far end: ours, or another implementation."""
     if request.param == "ours":

@@ -6,9 +6,11 @@ WGRING_STANDIN  1 when that is another implementation used to try the tests them
 
 import ctypes
 import errno
+import functools
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 
 from lab.daemon import Implementation
@@ -17,7 +19,7 @@ from lab.run import LabError, run
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 STANDIN = os.environ.get("WGRING_STANDIN") == "1"
-ENGINES = ["standin"] if STANDIN else ["epoll", "uring"]
+GO_MINOR_MIN = 23
 
 TOOLS = {
     "wg": "wireguard-tools", "wg-quick": "wireguard-tools", "ip": "iproute2", "ss": "iproute2",
@@ -44,12 +46,20 @@ def debian_wireguard_go():
     return Implementation("wireguard-go", shutil.which("wireguard-go"))
 
 
+@functools.cache
+def go_toolchain():
+    """Path of a `go` that can read our go.mod, or None. Debian 12's own one is too old."""
+    for path in (None, "/usr/local/go/bin"):
+        go = shutil.which("go", path=path)
+        version = re.search(r"go1\.(\d+)", run([go, "version"]).out) if go else None
+        if version and int(version[1]) >= GO_MINOR_MIN:
+            return go
+    return None
+
+
 def current_wireguard_go():
-    """Built once per content of peers/wireguard-go; None where there is no Go toolchain."""
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
-    if go is None:
-        return None
-    source = ROOT / "tests/net/peers/wireguard-go"
+    """Built once per content of peers/wireguard-go."""
+    go, source = go_toolchain(), ROOT / "tests/net/peers/wireguard-go"
     digest = hashlib.sha256((source / "go.mod").read_bytes() + (source / "go.sum").read_bytes())
     binary = ROOT / f"build/peers/{digest.hexdigest()[:16]}/wireguard-go-now"
     if not binary.exists():
@@ -61,6 +71,7 @@ def current_wireguard_go():
     return Implementation("wireguard-go-current", binary)
 
 
+@functools.cache
 def uring_refusal():
     """Why the kernel gives this process no ring, or None when it does."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -70,6 +81,28 @@ def uring_refusal():
         return errno.errorcode.get(ctypes.get_errno(), "unknown")
     os.close(ring)
     return None
+
+
+def engines():
+    """Engines that can be tried on this kernel."""
+    if STANDIN:
+        return ["standin"]
+    return ["epoll"] if uring_refusal() else ["epoll", "uring"]
+
+
+def others():
+    """Names of far ends that can be tried on this machine."""
+    return ["ours", "go-debian"] + (["go-current"] if go_toolchain() else [])
+
+
+def not_run():
+    """What this machine cannot try at all; the run says so, and where CI=true it fails."""
+    lines = []
+    if go_toolchain() is None:
+        lines.append("no Go toolchain (1.23 or newer): the current wireguard-go is not a peer")
+    if not STANDIN and uring_refusal():
+        lines.append(f"io_uring_setup gives {uring_refusal()}: the uring engine is not run")
+    return lines
 
 
 def missing_prerequisites():

@@ -75,11 +75,13 @@ class Wg:
         return self.tool("set", self.ifname, *words.split(), **options)
 
     def set_private_key(self, key):
-        return self.tool("set", self.ifname, "private-key", "/dev/stdin", text=key)
+        """None removes it: for `wg`, /dev/null is the key file that means no key."""
+        return self.tool("set", self.ifname, "private-key", "/dev/stdin" if key else "/dev/null",
+                         text=key)
 
     def set_preshared_key(self, public_key, key):
-        return self.tool("set", self.ifname, "peer", public_key, "preshared-key", "/dev/stdin",
-                         text=key or "")
+        return self.tool("set", self.ifname, "peer", public_key, "preshared-key",
+                         "/dev/stdin" if key else "/dev/null", text=key)
 
     def configure(self, verb, text, **options):
         """setconf, addconf, or syncconf from text."""

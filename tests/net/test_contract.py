@@ -1,0 +1,269 @@
+"""The command line: how it starts, when it is ready, what ends it, what it leaves.
+
+    solo   one space, one daemon, interface wg0
+"""
+
+import signal
+import stat
+import subprocess
+
+import pytest
+
+from lab.daemon import alive
+from lab.run import wait_for
+from lab.space import children_of
+
+
+def one_line(result):
+    """The only line a failed start printed on standard error."""
+    lines = [line for line in result.err.splitlines() if line.strip()]
+    assert len(lines) == 1, result
+    return lines[0]
+
+
+def links(space):
+    return space.run("ip", "-o", "link").out
+
+
+def stopped_cleanly(daemon):
+    """The daemon has ended, and neither its socket nor its link is left."""
+    daemon.wait_end()
+    assert not daemon.socket_path.exists()
+    assert daemon.ifname not in links(daemon.space)
+    return daemon.exit_code
+
+
+@pytest.fixture
+def background(lab, ours):
+    daemon = lab.daemon(lab.space("background"), ours)
+    assert daemon.start_background().code == 0
+    return daemon
+
+
+# Start
+
+def test_background_start_returns_when_the_socket_answers(lab, ours):
+    for number in range(5):
+        daemon = lab.daemon(lab.space("ready"), ours, f"ready{number}")
+        assert daemon.start_background().code == 0
+        assert daemon.uapi.get().errno == 0
+        assert daemon.ifname in links(daemon.space)
+
+
+def test_background_daemon_leaves_the_session_of_its_starter(background):
+    session = open(f"/proc/{background.pid}/stat").read().rpartition(")")[2].split()[3]
+    assert session != open("/proc/self/stat").read().rpartition(")")[2].split()[3]
+    assert background.pid in children_of(background.space.pid)
+
+
+def test_wg_works_right_after_background_start(lab, ours):
+    """No waiting in between: this is what wg-quick does."""
+    space = lab.space("race")
+    script = (f"{ours.path} wg0 >/dev/null 2>&1 && wg set wg0 listen-port 1234"
+              " && wg show wg0 listen-port")
+    assert space.run("sh", "-c", script, env={"LOG_LEVEL": "error"}).out.strip() == "1234"
+
+
+def test_foreground_option_keeps_the_process(solo):
+    assert solo.running
+    assert solo.process.poll() is None
+
+
+def test_foreground_by_environment(lab, ours):
+    space = lab.space("environment")
+    daemon = lab.daemon(space, ours)
+    process, pid = space.popen(ours.argv("wg0"), stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               env={"WG_PROCESS_FOREGROUND": "1", "PATH": "/usr/bin:/usr/sbin"})
+    daemon.process, daemon.pid = process, pid
+    daemon.wait_ready()
+    assert daemon.running
+
+
+def test_second_instance_is_refused_and_the_first_goes_on(solo):
+    solo.uapi.set("listen_port=4321")
+    result = solo.space.run(*solo.implementation.argv("wg0", "-f"), check=False)
+    assert result.code == 1
+    assert solo.uapi.get().value("listen_port") == "4321"
+
+
+def test_socket_left_by_a_killed_daemon_is_replaced(lab, ours):
+    space = lab.space("stale")
+    first = lab.daemon(space, ours).start()
+    first.signal(signal.SIGKILL)
+    first.wait_end()
+    assert first.socket_path.exists()
+    wait_for(lambda: "wg0" not in links(space), "the kernel to remove the link")
+    second = lab.daemon(space, ours).start()
+    assert second.uapi.get().errno == 0
+
+
+def test_socket_is_for_its_owner_only(solo):
+    assert stat.S_IMODE(solo.socket_path.stat().st_mode) & 0o077 == 0
+    assert stat.S_IMODE(solo.socket_path.parent.stat().st_mode) == 0o755
+
+
+def test_open_umask_does_not_open_the_socket(lab, ours):
+    daemon = lab.daemon(lab.space("umask"), ours)
+    daemon.space.run("sh", "-c", f"umask 000; exec {ours.path} wg0 >/dev/null 2>&1",
+                     env={"LOG_LEVEL": "error"})
+    assert stat.S_IMODE(daemon.socket_path.stat().st_mode) & 0o077 == 0
+    assert stat.S_IMODE(daemon.socket_path.parent.stat().st_mode) & 0o022 == 0
+
+
+def test_two_interfaces_live_beside_each_other(lab, ours):
+    space = lab.space("two")
+    first, second = (lab.daemon(space, ours, name).start() for name in ("wga", "wgb"))
+    assert sorted(space.run("wg", "show", "interfaces").out.split()) == ["wga", "wgb"]
+    first.stop()
+    assert second.uapi.get().errno == 0
+
+
+@pytest.mark.ours
+def test_engine_is_named_in_the_log(lab, each_engine):
+    daemon = lab.daemon(lab.space("engine"), each_engine).start(env={"LOG_LEVEL": "info"})
+    line = next(line for line in daemon.log.splitlines() if "engine:" in line)
+    assert each_engine.options[0].removeprefix("--engine=") in line
+
+
+# Refused starts
+
+BAD_NAMES = ["", ".", "..", "a/b", "with space", "tab\tname", "sixteen_letters_", "new\nline"]
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_bad_interface_name_is_refused_in_one_line(lab, ours, name):
+    space = lab.space("name")
+    result = space.run(*ours.argv(name, "-f"), check=False)
+    assert result.code == 1
+    assert one_line(result)
+    assert not list(space.path("/run/wireguard").glob("*.sock"))
+
+
+@pytest.mark.ours
+def test_longest_interface_name_is_taken(lab, ours):
+    daemon = lab.daemon(lab.space("name"), ours, "fifteen_letters").start()
+    assert "fifteen_letters" in links(daemon.space)
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("option", ["--nonsense", "--engine=nonsense"])
+def test_bad_option_is_named_in_the_error(lab, ours, option):
+    result = lab.space("option").run(ours.path, option, "wg0", check=False)
+    assert result.code != 0
+    assert "nonsense" in result.err
+
+
+@pytest.mark.ours
+def test_missing_interface_name_is_an_error(lab, ours):
+    result = lab.space("option").run(ours.path, check=False)
+    assert result.code != 0
+    assert result.err.strip()
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("option, words", [("--help", ["--foreground", "--engine", "IFNAME"]),
+                                           ("--version", ["wgring"])])
+def test_help_and_version_go_to_standard_output(lab, ours, option, words):
+    result = lab.space("option").run(ours.path, option)
+    assert all(word in result.out for word in words)
+    assert result.err == ""
+
+
+def refuse(lab, ours, prepare, *wrapper, foreground):
+    """Starts in a space where set-up must fail; returns the result."""
+    space = lab.space("refused")
+    for command in prepare:
+        space.run(*command.split())
+    more = ["-f"] if foreground else []
+    result = space.run(*wrapper, *ours.argv("wg0", *more), check=False)
+    assert result.code == 1, result
+    assert not space.path("/run/wireguard/wg0.sock").exists()
+    return result
+
+
+@pytest.mark.parametrize("foreground", [True, False])
+def test_without_tun_device_file_set_up_fails(lab, ours, foreground):
+    refuse(lab, ours, ["mount -t tmpfs tmpfs /dev/net"], foreground=foreground)
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("foreground", [True, False])
+def test_missing_tun_device_file_is_named_in_one_line(lab, ours, foreground):
+    result = refuse(lab, ours, ["mount -t tmpfs tmpfs /dev/net"], foreground=foreground)
+    assert "/dev/net/tun" in one_line(result)
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("foreground", [True, False])
+def test_without_the_right_to_make_links_set_up_fails_in_one_line(lab, ours, foreground):
+    wrapper = "setpriv --inh-caps=-net_admin --bounding-set=-net_admin".split()
+    result = refuse(lab, ours, [], *wrapper, foreground=foreground)
+    assert one_line(result)
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("foreground", [True, False])
+def test_unwritable_socket_directory_fails_in_one_line(lab, ours, foreground):
+    prepare = ["mkdir /run/wireguard", "mount -t tmpfs -o ro tmpfs /run/wireguard"]
+    assert "wireguard" in one_line(refuse(lab, ours, prepare, foreground=foreground))
+
+
+@pytest.mark.ours
+def test_name_of_another_kind_of_link_is_refused(lab, ours):
+    space = lab.space("taken")
+    space.ip("link add wg0 type veth peer name other0")
+    result = space.run(*ours.argv("wg0", "-f"), check=False)
+    assert result.code == 1
+    assert "wg0" in one_line(result)
+    assert "wg0" in links(space)
+
+
+# Ends
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_the_foreground_daemon(solo, number):
+    solo.signal(number)
+    assert stopped_cleanly(solo) == 0
+
+
+def test_link_deletion_ends_the_foreground_daemon(solo):
+    solo.space.ip("link del wg0")
+    assert stopped_cleanly(solo) == 0
+
+
+def test_socket_deletion_ends_the_foreground_daemon(solo):
+    solo.space.run("rm", "/var/run/wireguard/wg0.sock")
+    assert stopped_cleanly(solo) == 0
+
+
+@pytest.mark.ours  # wireguard-go may still be without its handlers when the parent returns
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_the_background_daemon(background, number):
+    background.signal(number)
+    stopped_cleanly(background)
+    assert not alive(background.pid)
+
+
+def test_link_deletion_ends_the_background_daemon(background):
+    background.space.ip("link del wg0")
+    stopped_cleanly(background)
+
+
+def test_socket_deletion_ends_the_background_daemon(background):
+    background.space.run("rm", "/var/run/wireguard/wg0.sock")
+    stopped_cleanly(background)
+
+
+def test_end_comes_while_the_link_is_up_and_peers_are_there(pair):
+    pair.left.daemon.signal(signal.SIGTERM)
+    assert stopped_cleanly(pair.left.daemon) == 0
+    assert pair.right.view(pair.left).public_key == pair.left.key.public
+
+
+def test_other_files_of_the_directory_may_come_and_go(solo):
+    directory = "/var/run/wireguard"
+    solo.space.run("sh", "-c", f"touch {directory}/other.sock && rm {directory}/other.sock")
+    assert solo.uapi.get().errno == 0
+    assert solo.running

@@ -1,0 +1,182 @@
+"""Descriptors handed over, and a TUN that lives in another namespace than the sockets.
+
+    near   the daemon and its UDP sockets         far   the far end of the wire
+           eth0 10.0.0.1  ------- wire -------          eth0 10.0.0.2
+    inner  only the TUN wg0, 192.168.241.1              wg0  192.168.241.2
+"""
+
+import os
+
+import pytest
+
+from lab.pair import DEVICE, End
+from lab.run import wait_for
+from lab.traffic import ping, reaches
+from lab.tun import IFF_NO_PI, IFF_TUN, IFF_VNET_HDR, listening_socket, open_tun
+from lab.wgtool import Wg
+
+
+class Split:
+    """left's sockets in one space and its TUN in another; right is an ordinary end."""
+
+    def __init__(self, lab, ours):
+        self.left, self.right = End(lab, "left", 1, ours), End(lab, "right", 2, ours)
+        self.inner = lab.space("inner")
+        self.left.space.wire(self.right.space, "eth0", "eth0")
+        for end in (self.left, self.right):
+            end.space.address("eth0", f"{end.outer4}/24")
+        self.right.daemon.start()
+        self.right.up(1420)
+
+    def configure(self):
+        """Keys and peers of both; the TUN of left gets its address where it is now."""
+        self.left.wg.set_private_key(self.left.key.private)
+        self.left.wg.set(f"listen-port {self.left.port}")
+        self.left.add_peer(self.right)
+        self.right.add_peer(self.left)
+        self.left.set_endpoint(self.right, 4)
+        self.inner.address(DEVICE, f"{self.left.inner4}/24")
+        self.inner.ip(f"link set {DEVICE} mtu 1420 up")
+
+    def move(self):
+        self.left.space.ip(f"link set {DEVICE} netns {self.inner.pid}")
+
+
+@pytest.fixture
+def split(lab, each_engine):
+    return Split(lab, each_engine)
+
+
+@pytest.fixture
+def moved(split):
+    """left's TUN was moved after start, then configured and set up."""
+    split.left.daemon.start()
+    split.move()
+    split.configure()
+    return split
+
+
+def test_given_tun_is_used(lab, ours):
+    space = lab.space("given")
+    fd = open_tun(space, "wg0")
+    daemon = lab.daemon(space, ours).start(env={"WG_TUN_FD": str(fd)}, pass_fds=(fd,))
+    os.close(fd)
+    space.ip("link set wg0 up")
+    wait_for(lambda: daemon.uapi.get().value("listen_port"), "sockets after link up")
+    daemon.stop()
+    assert "wg0" not in space.run("ip", "-o", "link").out
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("flags", [IFF_TUN | IFF_NO_PI, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR],
+                         ids=["plain", "vnet_hdr"])
+def test_given_tun_carries_packets_with_either_header(split, flags):
+    fd = open_tun(split.inner, DEVICE, flags)
+    split.left.daemon.start(env={"WG_TUN_FD": str(fd)}, pass_fds=(fd,))
+    os.close(fd)
+    split.configure()
+    ping(split.inner, split.right.inner4)
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("value", ["", "x", "-1", "9999", "3x"])
+def test_bad_tun_descriptor_is_refused(lab, ours, value):
+    space = lab.space("bad")
+    result = space.run(*ours.argv("wg0", "-f"), env={"WG_TUN_FD": value}, check=False)
+    assert result.code == 1
+    assert "WG_TUN_FD" in result.err
+
+
+@pytest.mark.ours
+def test_descriptor_that_is_no_tun_is_refused(lab, ours):
+    space = lab.space("bad")
+    result = space.run(*ours.argv("wg0", "-f"), env={"WG_TUN_FD": "0"}, check=False)
+    assert result.code == 1
+    assert "WG_TUN_FD" in result.err
+
+
+def test_given_uapi_socket_is_used(lab, ours):
+    space = lab.space("given")
+    with listening_socket(space, "wg0") as sock:
+        daemon = lab.daemon(space, ours).start(env={"WG_UAPI_FD": str(sock.fileno())},
+                                               pass_fds=(sock.fileno(),))
+    assert Wg(space, "wg0").dump().peers == []
+    space.run("rm", "/var/run/wireguard/wg0.sock")
+    assert daemon.wait_end() == 0
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("value", ["", "x", "-1", "9999", "0"])
+def test_bad_uapi_descriptor_is_refused(lab, ours, value):
+    space = lab.space("bad")
+    result = space.run(*ours.argv("wg0", "-f"), env={"WG_UAPI_FD": value}, check=False)
+    assert result.code == 1
+    assert "WG_UAPI_FD" in result.err
+
+
+@pytest.mark.ours
+def test_tun_born_elsewhere_leaves_the_sockets_here(split):
+    fd = open_tun(split.inner, DEVICE)
+    split.left.daemon.start(env={"WG_TUN_FD": str(fd)}, pass_fds=(fd,))
+    os.close(fd)
+    split.configure()
+    ping(split.inner, split.right.inner4)
+    assert f":{split.left.port} " in split.left.space.run("ss", "-lun").out
+    assert f":{split.left.port} " not in split.inner.run("ss", "-lun").out
+
+
+def test_tun_moved_after_start_carries_traffic(moved):
+    ping(moved.inner, moved.right.inner4, wait=5)
+    ping(moved.right.space, moved.left.inner4)
+
+
+def test_sockets_stay_where_they_were_born(moved):
+    wait_for(lambda: f":{moved.left.port} " in moved.left.space.run("ss", "-lun").out,
+             "the sockets in the first space")
+    assert f":{moved.left.port} " not in moved.inner.run("ss", "-lun").out
+
+
+def test_configuration_goes_on_after_the_move(moved):
+    moved.left.wg.set("listen-port 1003")
+    ping(moved.inner, moved.right.inner4, wait=5)
+    assert moved.right.view(moved.left).endpoint == f"{moved.left.outer4}:1003"
+
+
+@pytest.mark.ours
+def test_link_down_and_up_is_followed_after_the_move(moved):
+    ping(moved.inner, moved.right.inner4, wait=5)
+    moved.inner.ip(f"link set {DEVICE} down")
+    wait_for(lambda: f":{moved.left.port} " not in moved.left.space.run("ss", "-lun").out,
+             "sockets to close after link down")
+    moved.inner.ip(f"link set {DEVICE} up")
+    wait_for(lambda: reaches(moved.inner, moved.right.inner4), "traffic after link up")
+
+
+@pytest.mark.ours
+def test_mtu_change_is_followed_after_the_move(moved):
+    """Padding stops at the MTU: a full packet of 1297 bytes may not grow to 1312."""
+    ping(moved.inner, moved.right.inner4, wait=5)
+    moved.inner.ip(f"link set {DEVICE} mtu 1297")
+    wait_for(lambda: padded_size(moved, 1297 - 28) == 1297 + 32, "the new MTU", timeout=15)
+
+
+def padded_size(split, payload):
+    """UDP payload of one pinged packet, from the transfer counters of the sender."""
+    before = split.left.view(split.right).tx_bytes
+    ping(split.inner, split.right.inner4, count=1, size=payload)
+    return split.left.view(split.right).tx_bytes - before
+
+
+def test_end_of_the_moved_link_ends_the_daemon(moved):
+    moved.inner.ip(f"link del {DEVICE}")
+    assert moved.left.daemon.wait_end(timeout=15) == 0
+    assert not moved.left.daemon.socket_path.exists()
+
+
+def test_tun_comes_home_again(moved):
+    ping(moved.inner, moved.right.inner4, wait=5)
+    moved.inner.ip(f"link set {DEVICE} netns {moved.left.space.pid}")
+    moved.left.space.address(DEVICE, f"{moved.left.inner4}/24")
+    moved.left.space.ip(f"link set {DEVICE} up")
+    wait_for(lambda: reaches(moved.left.space, moved.right.inner4), "traffic at home",
+             timeout=15)

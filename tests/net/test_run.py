@@ -1,0 +1,36 @@
+"""What must hold of the run itself."""
+
+import pathlib
+
+import pytest
+
+from lab import peers
+from lab.run import LabError, run
+from lab.space import Space, processes_in
+
+
+def test_everything_there_is_to_run_is_run():
+    """Outside CI the summary says what was left out; in CI that is a failure."""
+    if peers.IN_CI:
+        assert peers.not_run() == []
+
+
+def test_a_closed_space_leaves_no_process_and_no_namespace(lab, ours):
+    space = lab.space("gone")
+    daemon = lab.daemon(space, ours).start()
+    inode = space.inode
+    assert daemon.pid in processes_in(inode)
+    space.close()
+    assert processes_in(inode) == []
+    assert inode in Space.inodes_made
+
+
+def test_a_space_has_its_own_runtime_directory(solo):
+    name = solo.socket_path.name
+    assert solo.socket_path.exists()
+    assert not (pathlib.Path("/run/wireguard") / name).exists()
+
+
+def test_a_command_that_hangs_is_killed():
+    with pytest.raises(LabError, match="no end within"):
+        run(["sleep", "60"], timeout=0.2)

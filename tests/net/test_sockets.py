@@ -1,0 +1,195 @@
+"""UDP sockets: port, port change, mark; and the link state and MTU that rule them.
+
+    left  eth0 10.0.0.1, fd00:a::1  --- wire ---  right  eth0 10.0.0.2, fd00:a::2
+          wg0 192.168.241.1, fd00:b::1  tunnel           wg0 192.168.241.2, fd00:b::2
+"""
+
+import subprocess
+
+import pytest
+
+from lab.pair import DEVICE
+from lab.run import holds_for, wait_for
+from lab.traffic import ping, reaches
+from lab.wgtool import Wg
+
+
+def udp_sockets(space):
+    """(family, port) of each bound UDP socket, from `ss`."""
+    found = set()
+    for family in (4, 6):
+        for line in space.run("ss", "-Hlun", f"-{family}").out.splitlines():
+            found.add((family, int(line.split()[3].rpartition(":")[2])))
+    return found
+
+
+def both(port):
+    return {(4, port), (6, port)}
+
+
+def link_down(end):
+    """Sets the link down and waits until the daemon has noticed."""
+    end.space.ip(f"link set {DEVICE} down")
+    wait_for(lambda: not udp_sockets(end.space), "sockets to close after link down")
+
+
+@pytest.fixture
+def device(solo):
+    """`wg` on a device that is up."""
+    solo.space.ip("link set wg0 up")
+    return Wg(solo.space, "wg0")
+
+
+# Ports
+
+def test_up_opens_one_port_in_both_families(device):
+    wait_for(lambda: device.dump().listen_port, "a port")
+    assert udp_sockets(device.space) == both(device.dump().listen_port)
+
+
+@pytest.mark.ours
+def test_sockets_exist_only_while_the_link_is_up(solo):
+    wg = Wg(solo.space, "wg0")
+    wg.set("listen-port 5000")
+    assert udp_sockets(solo.space) == set()
+    assert wg.dump().listen_port == 5000
+    solo.space.ip("link set wg0 up")
+    wait_for(lambda: udp_sockets(solo.space) == both(5000), "sockets after up")
+    solo.space.ip("link set wg0 down")
+    wait_for(lambda: udp_sockets(solo.space) == set(), "no sockets after down")
+
+
+def test_port_change_closes_the_old_sockets(device):
+    device.set("listen-port 5000")
+    assert udp_sockets(device.space) == both(5000)
+    device.set("listen-port 5001")
+    assert udp_sockets(device.space) == both(5001)
+
+
+def test_port_zero_takes_a_random_port(device):
+    device.set("listen-port 5000")
+    device.set("listen-port 0")
+    port = device.dump().listen_port
+    assert port not in (0, 5000)
+    assert udp_sockets(device.space) == both(port)
+
+
+def test_without_ipv6_the_ipv4_socket_is_enough(lab, ours):
+    space = lab.space("v4only")
+    space.sysctl("net.ipv6.conf.all.disable_ipv6", 1)
+    daemon = lab.daemon(space, ours).start()
+    space.ip("link set wg0 up")
+    wait_for(lambda: daemon.uapi.get().value("listen_port"), "a port")
+
+
+def test_port_change_under_traffic_is_followed_by_the_peer(pair):
+    ping(pair.left.space, pair.right.inner4)
+    pair.left.wg.set("listen-port 1009")
+    ping(pair.left.space, pair.right.inner4)
+    assert pair.right.view(pair.left).endpoint == f"{pair.left.outer4}:1009"
+    ping(pair.right.space, pair.left.inner4)
+
+
+# Mark
+
+def test_mark_is_on_both_sockets(device):
+    device.set("fwmark 0x1234")
+    lines = device.space.run("ss", "-Hlune").out.splitlines()
+    assert len(lines) == 2
+    assert all("fwmark:0x1234" in line for line in lines)
+
+
+def test_mark_survives_a_port_change_and_goes_with_zero(device):
+    device.set("fwmark 0x1234")
+    device.set("listen-port 5001")
+    assert device.space.run("ss", "-Hlune").out.count("fwmark:0x1234") == 2
+    device.set("fwmark 0")
+    assert "fwmark" not in device.space.run("ss", "-Hlune").out
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_marked_packets_obey_the_rules_for_the_mark(pair, family):
+    """With the mark, the route to the peer is a blackhole: nothing may pass until it is gone."""
+    left, right = pair.left, pair.right
+    pair.know_endpoint(family)
+    ping(left.space, right.inner4)
+    blackhole = "10.0.0.0/24" if family == 4 else "fd00:a::/64"
+    left.space.ip(f"-{family} rule add fwmark 77 table 77 priority 10")
+    left.space.ip(f"-{family} route add blackhole {blackhole} table 77")
+    ping(left.space, right.inner4)
+    left.wg.set("fwmark 77")
+    assert ping(left.space, right.inner4, count=3, interval=0.2, wait=1, check=False) == 0
+    left.wg.set("fwmark 0")
+    ping(left.space, right.inner4)
+
+
+# Link state and MTU
+
+def test_link_down_and_up_at_once_leaves_a_tunnel_that_works(pair):
+    for _ in range(10):
+        pair.left.space.ip(f"link set {DEVICE} down")
+        pair.left.space.ip(f"link set {DEVICE} up")
+    wait_for(lambda: reaches(pair.left.space, pair.right.inner4), "traffic after link up")
+
+
+def test_traffic_returns_after_link_down_and_up(pair):
+    left, right = pair.left, pair.right
+    ping(left.space, right.inner4)
+    link_down(left)
+    left.space.ip(f"link set {DEVICE} up")
+    wait_for(lambda: reaches(left.space, right.inner4), "traffic after link up")
+
+
+def test_configuration_survives_link_down(pair):
+    before = pair.left.wg.dump()
+    link_down(pair.left)
+    after = pair.left.wg.dump()
+    assert after.private_key == before.private_key
+    assert after.listen_port == before.listen_port
+    assert sorted(after.peers[0].allowed_ips) == sorted(before.peers[0].allowed_ips)
+
+
+def test_a_device_that_is_down_answers_nobody(pair):
+    link_down(pair.left)
+    pair.right.set_endpoint(pair.left, 4)
+    assert not reaches(pair.right.space, pair.left.inner4)
+    assert pair.right.view(pair.left).latest_handshake == 0
+
+
+def test_initiation_sent_while_the_other_was_down_is_repeated(pair):
+    link_down(pair.right)
+    pinger, _ = pair.left.space.popen(["ping", "-q", "-c", "1", "-W", "15", pair.right.inner4],
+                                      stdout=subprocess.DEVNULL)
+    pair.lab.own(pinger)
+    holds_for(lambda: not pair.left.view(pair.right).latest_handshake, "no handshake", 1)
+    pair.right.space.ip(f"link set {DEVICE} up")
+    wait_for(lambda: pair.left.view(pair.right).latest_handshake, "a retried handshake", 15)
+
+
+@pytest.mark.parametrize("mtu", [1280, 1500, 8920, 65535])
+def test_mtu_change_while_running_is_followed(pair, mtu):
+    left, right = pair.left, pair.right
+    ping(left.space, right.inner4)
+    for end in (left, right):
+        end.space.ip(f"link set {DEVICE} mtu {mtu}")
+    # 65 535 less the headers of IP, UDP and data is the most that one datagram holds.
+    ping(left.space, right.inner4, size=min(mtu, 65535 - 60 - 16) - 28, count=3)
+
+
+def test_padding_stops_at_the_mtu(pair):
+    """Inner packets of 1297 bytes: padded to 1312 at MTU 1420, and to 1300 at MTU 1300."""
+    ping(pair.left.space, pair.right.inner4)
+    sizes = []
+    for mtu in (1420, 1300):
+        pair.left.space.ip(f"link set {DEVICE} mtu {mtu}")
+        # The change reaches the daemon by netlink: wait for one packet of the new size.
+        wait_for(lambda wanted=min(mtu, 1312) + 32: sent_by_one_ping(pair) == wanted,
+                 f"padding under MTU {mtu}")
+        sizes.append(sent_by_one_ping(pair))
+    assert sizes == [1312 + 32, 1300 + 32]
+
+
+def sent_by_one_ping(pair):
+    before = pair.left.view(pair.right).tx_bytes
+    ping(pair.left.space, pair.right.inner4, count=1, size=1297 - 28)
+    return pair.left.view(pair.right).tx_bytes - before
