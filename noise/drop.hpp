@@ -29,6 +29,8 @@ enum class Drop : std::uint8_t {
   staged_abandoned,      // staged packets given up with the handshake or the link
   no_buffer,             // no train for the outgoing packet
   no_entropy,            // the random source failed
+  too_long,              // would not fit a UDP datagram
+  link_down,             // the interface is down
   count,
 };
 

@@ -15,14 +15,12 @@ namespace wgring::noise {
 // reaches UDP.
 class SealedProof {
   friend class TrainBuilder;
-  friend class HandshakeSender;
   SealedProof() noexcept = default;
 };
 // Only code that checked the inner source against the peer can name this; hence nothing
 // unauthenticated reaches TUN. ICMP errors of our own making are the other source.
 class InnerProof {
-  friend class Receiver;
-  friend class IcmpReply;
+  friend class InnerSink;
   InnerProof() noexcept = default;
 };
 

@@ -1,0 +1,170 @@
+// Core: the parts behind Device and how they work on each other. One file per concern:
+// core_send.cpp (11, 15, 16), core_receive.cpp (12), core_handshake.cpp (6, 9),
+// core_timers.cpp (14), core_config.cpp (19). Numbers are the protocol's sections.
+#pragma once
+
+#include <cstdint>
+
+#include "base/region.hpp"
+#include "base/result.hpp"
+#include "noise/allowed_ips.hpp"
+#include "noise/cookie.hpp"
+#include "noise/deadline_heap.hpp"
+#include "noise/device.hpp"
+#include "noise/handshake_queue.hpp"
+#include "noise/identity.hpp"
+#include "noise/index_table.hpp"
+#include "noise/keypair.hpp"
+#include "noise/peer_table.hpp"
+#include "noise/ratelimiter.hpp"
+#include "noise/train_builder.hpp"
+
+namespace wgring::noise {
+
+// Work of one turn that is bounded so that data never waits long for handshakes: a message costs
+// a BLAKE2s, one that is processed costs several scalar multiplications (some 40 us each).
+inline constexpr std::uint32_t handshake_messages_per_turn = 64;
+inline constexpr std::uint32_t handshakes_per_turn = 4;
+
+// The turn in progress: its time, its outbox, and what it may still spend.
+struct Turn {
+  Turn(Now when, Outbox& effects, const Pools& pools, std::uint64_t number) noexcept
+      : now(when), outbox(effects), trains(effects, pools, number) {}
+
+  Now now;
+  Outbox& outbox;
+  TrainBuilder trains;
+  std::uint32_t handshakes_left = handshakes_per_turn;
+
+  void event(EventKind kind, PeerId peer) noexcept {
+    if (outbox.events.room() > 0) {
+      outbox.events.push_back(Event{.kind = kind, .peer_id = peer});
+    }
+  }
+};
+
+class SealRun;
+
+class Core {
+ public:
+  explicit Core(const DeviceSetup& setup) noexcept;
+  ~Core();
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+  [[nodiscard]] Status open() noexcept;
+
+  // Device's own calls; see there.
+  void on_udp(std::span<Wild> batch, Now now, Outbox& outbox) noexcept;
+  void on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept;
+  void on_deadline(Now now, Outbox& outbox) noexcept;
+  [[nodiscard]] Deadline next_deadline() const noexcept;
+  void set_link(bool up, Now now, Outbox& outbox) noexcept;
+  void set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbox) noexcept;
+  [[nodiscard]] bool reserve(std::uint32_t peers, std::uint32_t prefixes) noexcept;
+  [[nodiscard]] Status apply_peer(const PeerUpdate& update, Now now, Outbox& outbox) noexcept;
+  [[nodiscard]] bool remove_peers(std::uint32_t peers_max_now) noexcept;
+  [[nodiscard]] bool next_peer(std::uint64_t after_serial, PeerStatus& status) const noexcept;
+  void forget_sources() noexcept;
+  void set_mtu(std::uint32_t mtu_bytes) noexcept { mtu_bytes_ = mtu_bytes; }
+
+  [[nodiscard]] const MemorySource& memory() const noexcept { return setup_.memory; }
+  [[nodiscard]] const LocalIdentity& identity() const noexcept { return identity_; }
+  [[nodiscard]] const PeerTable& peers() const noexcept { return peers_; }
+  [[nodiscard]] const AllowedIps& allowed_ips() const noexcept { return allowed_ips_; }
+  [[nodiscard]] const DropCounters& drops() const noexcept { return drops_; }
+
+ private:
+  friend class SealRun;
+  friend struct CoreTestAccess;  // tests: counters near their limits, internals by name
+
+  // --- turns (core.cpp) ---
+  [[nodiscard]] Turn begin_turn(Now now, Outbox& outbox) noexcept;
+  void end_turn(Turn& turn) noexcept;
+  void add_work(Peer& peer) noexcept;
+  void drop_work(Peer& peer) noexcept;
+  void drain_work(Turn& turn) noexcept;
+
+  // --- sending (core_send.cpp) ---
+  void send_plain(const Plain& packet, SealRun& run, Turn& turn) noexcept;
+  void refuse(Drop reason, const Plain& packet, Turn& turn) noexcept;
+  void stage(Peer& peer, const Plain& packet) noexcept;
+  void send_staged(Peer& peer, Turn& turn) noexcept;
+  void send_keepalive(Peer& peer, Turn& turn) noexcept;
+  [[nodiscard]] bool flush(Peer& peer, Turn& turn) noexcept;
+  [[nodiscard]] Keypair* usable_for_sending(Peer& peer, Instant now) noexcept;
+  void keep_key_fresh_sending(Peer& peer, Turn& turn) noexcept;
+
+  // --- receiving (core_receive.cpp) ---
+  void receive_train(Wild& wild, Turn& turn) noexcept;
+  [[nodiscard]] std::uint32_t receive_data_run(Wild& wild, std::uint32_t offset,
+                                               Turn& turn) noexcept;
+  [[nodiscard]] Keypair* usable_for_receiving(std::uint32_t index, std::size_t packets, Instant now,
+                                              KeypairId& id) noexcept;
+  void receive_opened(Peer& peer, KeypairId id, MutableBytes plaintext, std::uint64_t counter,
+                      Wild& wild, Turn& turn) noexcept;
+  void deliver_inner(Peer& peer, MutableBytes plaintext, Wild& wild, Turn& turn) noexcept;
+  void keep_key_fresh_receiving(Peer& peer, Turn& turn) noexcept;
+  void move_endpoint(Peer& peer, const SocketAddress& source, const LocalSource& destination,
+                     Turn& turn) noexcept;
+
+  // --- handshakes (core_handshake.cpp) ---
+  void process_handshakes(Turn& turn) noexcept;
+  void process_handshake(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept;
+  [[nodiscard]] bool admit(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept;
+  void receive_initiation(const QueuedHandshake& queued, Turn& turn) noexcept;
+  void receive_response(const QueuedHandshake& queued, Turn& turn) noexcept;
+  void receive_cookie_reply(const QueuedHandshake& queued, Turn& turn) noexcept;
+  void queue_initiation(Peer& peer, bool is_retry, Turn& turn) noexcept;
+  void send_initiation(Peer& peer, Turn& turn) noexcept;
+  void send_response(Peer& peer, Turn& turn) noexcept;
+  [[nodiscard]] bool begin_session(Peer& peer, Role role, Instant now) noexcept;
+  [[nodiscard]] bool draw_handshake_index(Peer& peer) noexcept;
+  void clear_handshake(Peer& peer) noexcept;
+  [[nodiscard]] Peer* peer_of_index(std::uint32_t index) noexcept;
+
+  // --- timers (core_timers.cpp) ---
+  void data_sent(Peer& peer, Turn& turn) noexcept;
+  void data_received(Peer& peer, Turn& turn) noexcept;
+  void any_sent(Peer& peer) noexcept;
+  void any_received(Peer& peer) noexcept;
+  void handshake_initiated(Peer& peer, Turn& turn) noexcept;
+  void handshake_complete(Peer& peer, Turn& turn) noexcept;
+  void session_derived(Peer& peer, Turn& turn) noexcept;
+  void traversal(Peer& peer, Turn& turn) noexcept;
+  void run_timers(Peer& peer, Turn& turn) noexcept;
+  void retransmit_expired(Peer& peer, Turn& turn) noexcept;
+  void arm(Peer& peer, Timer timer, Instant at) noexcept;
+  void settle_deadlines() noexcept;
+  [[nodiscard]] Duration jitter() noexcept;
+
+  // --- configuration (core_config.cpp) ---
+  void apply_fields(Peer& peer, const PeerUpdate& update, Turn& turn) noexcept;
+  void apply_prefixes(Peer& peer, std::span<const AllowedIpChange> changes) noexcept;
+  void remove_peer(Peer& peer) noexcept;
+  void zero_keys(Peer& peer) noexcept;
+  void start_peer(Peer& peer, Turn& turn) noexcept;
+  void stop_peer(Peer& peer) noexcept;
+
+  DeviceSetup setup_;
+  Pools pools_;
+  LocalIdentity identity_;
+  PeerTable peers_;
+  IndexTable indices_;
+  Keypairs keypairs_{indices_};
+  AllowedIps allowed_ips_;
+  DeadlineHeap deadlines_;
+  HandshakeQueue handshakes_;
+  RateLimiter limiter_;
+  CookieMaker cookies_;
+  DropCounters drops_;
+  PeerId work_first_ = no_peer;
+  PeerId work_last_ = no_peer;
+  Now now_;                          // the latest turn's
+  std::uint32_t highest_total_ = 0;  // most peers there were room for at once
+  std::uint64_t turn_number_ = 0;
+  std::uint64_t jitter_state_ = 0;
+  std::uint32_t mtu_bytes_ = mtu_default;
+  bool link_up_ = false;
+};
+
+}  // namespace wgring::noise

@@ -1,0 +1,185 @@
+// Configuration and life of peers (protocol section 19).
+#include <cerrno>
+
+#include "noise/core.hpp"
+
+namespace wgring::noise {
+
+void Core::set_link(bool up, Now now, Outbox& outbox) noexcept {
+  Turn turn = begin_turn(now, outbox);
+  if (up != link_up_) {
+    link_up_ = up;
+    if (up) {
+      peers_.for_each([this, &turn](Peer& peer) { start_peer(peer, turn); });
+    } else {
+      peers_.for_each([this](Peer& peer) { stop_peer(peer); });
+      handshakes_.clear();
+    }
+  }
+  end_turn(turn);
+}
+
+void Core::start_peer(Peer& peer, Turn& turn) noexcept {
+  if (peer.persistent_keepalive_s != 0) {
+    send_keepalive(peer, turn);
+  }
+}
+
+void Core::stop_peer(Peer& peer) noexcept {
+  drops_.add(Drop::staged_abandoned, peer.staged.clear(pools_));
+  peer.keepalive_staged = false;
+  peer.timers.cancel_all();
+  deadlines_.remove(peer.id);
+  drop_work(peer);
+  zero_keys(peer);
+  peer.last_sent_handshake = Instant::min();
+  peer.handshake_attempts = 0;
+  peer.need_another_keepalive = false;
+  peer.sent_lastminute_handshake = false;
+}
+
+void Core::zero_keys(Peer& peer) noexcept {
+  clear_handshake(peer);
+  keypairs_.clear(peer.keypairs);
+}
+
+void Core::set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbox) noexcept {
+  Turn turn = begin_turn(now, outbox);
+  LocalIdentity wanted;
+  if (!crypto::ct_is_zero(key.view())) {
+    wanted.set(key);
+  }
+  const bool same = wanted.present() == identity_.present() &&
+                    crypto::ct_equal(wanted.private_key().view(), identity_.private_key().view());
+  if (same) {
+    return end_turn(turn);
+  }
+  if (wanted.present()) {
+    if (Peer* const self = peers_.find(wanted.public_key())) {
+      remove_peer(*self);
+    }
+    identity_.set(key);
+  } else {
+    identity_.clear();
+  }
+  peers_.for_each([this](Peer& peer) {
+    peer.remote.forget_static_static();
+    clear_handshake(peer);
+    peer.last_sent_handshake = Instant::min();  // may initiate at once
+    for (const KeypairId id : {peer.keypairs.current, peer.keypairs.next}) {
+      if (id != no_keypair) {
+        keypairs_[id].sending_valid = false;  // receiving goes on
+      }
+    }
+  });
+  end_turn(turn);
+}
+
+bool Core::reserve(std::uint32_t peers, std::uint32_t prefixes) noexcept {
+  if (peers > peers_max - peers_.count()) {
+    return false;
+  }
+  const std::uint32_t total = peers_.count() + peers;
+  // Ids are handed out densely, so none in use reaches the number ever in use at once.
+  highest_total_ = total > highest_total_ ? total : highest_total_;
+  return peers_.ensure(peers) && indices_.ensure(4 * total) && keypairs_.ensure_total(3 * total) &&
+         deadlines_.ensure(highest_total_) &&
+         allowed_ips_.ensure(prefixes, highest_total_ == 0 ? 0 : highest_total_ - 1);
+}
+
+Status Core::apply_peer(const PeerUpdate& update, Now now, Outbox& outbox) noexcept {
+  Turn turn = begin_turn(now, outbox);
+  Peer* peer = peers_.find(update.public_key);
+  // A peer with our own key is silently ignored; update_only and remove need one that is there.
+  const bool ours = identity_.present() && update.public_key == identity_.public_key();
+  if (ours || (peer == nullptr && (update.update_only || update.remove))) {
+    end_turn(turn);
+    return {};
+  }
+  if (update.remove) {
+    remove_peer(*peer);
+    end_turn(turn);
+    return {};
+  }
+  if (!reserve(peer == nullptr ? 1 : 0, static_cast<std::uint32_t>(update.allowed_ips.size()))) {
+    end_turn(turn);
+    return fail(ENOMEM, "add a peer: 2^20 peers are the limit, or out of memory");
+  }
+  if (peer == nullptr) {
+    peer = &peers_.insert(update.public_key);
+  }
+  apply_fields(*peer, update, turn);
+  end_turn(turn);
+  return {};
+}
+
+void Core::apply_fields(Peer& peer, const PeerUpdate& update, Turn& turn) noexcept {
+  if (update.preshared_key != nullptr) {
+    peer.remote.preshared_key = update.preshared_key->clone();
+  }
+  if (update.endpoint) {
+    peer.endpoint = Endpoint{.remote = *update.endpoint, .source = {}};
+  }
+  apply_prefixes(peer, update.allowed_ips);
+  if (update.persistent_keepalive_s) {
+    const bool starts = peer.persistent_keepalive_s == 0 && *update.persistent_keepalive_s != 0;
+    peer.persistent_keepalive_s = *update.persistent_keepalive_s;
+    if (starts && link_up_) {
+      send_keepalive(peer, turn);
+    }
+  }
+  send_staged(peer, turn);
+}
+
+void Core::apply_prefixes(Peer& peer, std::span<const AllowedIpChange> changes) noexcept {
+  for (const AllowedIpChange& change : changes) {
+    switch (change.kind) {
+      case AllowedIpChange::Kind::add:
+        WG_ASSERT(allowed_ips_.insert(change.prefix, peer.id));  // reserved before
+        break;
+      case AllowedIpChange::Kind::remove:
+        allowed_ips_.remove(change.prefix, peer.id);
+        break;
+      case AllowedIpChange::Kind::remove_all:
+        allowed_ips_.remove_peer(peer.id);
+        break;
+    }
+  }
+}
+
+// Dies in three steps: no lookup finds it, what it holds goes home, its memory is wiped.
+void Core::remove_peer(Peer& peer) noexcept {
+  allowed_ips_.remove_peer(peer.id);
+  stop_peer(peer);
+  peers_.remove(peer);
+}
+
+bool Core::remove_peers(std::uint32_t peers_max_now) noexcept {
+  for (std::uint32_t i = 0; i < peers_max_now && peers_.count() > 0; ++i) {
+    remove_peer(peers_[peers_.oldest()]);
+  }
+  return peers_.count() == 0;
+}
+
+void Core::forget_sources() noexcept {
+  peers_.for_each([](Peer& peer) { peer.endpoint.source = {}; });
+}
+
+bool Core::next_peer(std::uint64_t after_serial, PeerStatus& status) const noexcept {
+  const Peer* const peer = peers_.after(after_serial);
+  if (peer == nullptr) {
+    return false;
+  }
+  status = PeerStatus{.serial = peer->serial,
+                      .public_key = peer->remote.public_key,
+                      .preshared_key = peer->remote.preshared_key.clone(),
+                      .endpoint = peer->endpoint,
+                      .last_handshake = peer->last_handshake,
+                      .rx_bytes = peer->rx_bytes,
+                      .tx_bytes = peer->tx_bytes,
+                      .persistent_keepalive_s = peer->persistent_keepalive_s,
+                      .prefix_count = allowed_ips_.prefix_count(peer->id)};
+  return true;
+}
+
+}  // namespace wgring::noise

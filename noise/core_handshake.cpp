@@ -1,0 +1,267 @@
+// Handshakes (protocol sections 6 and 9): messages wait in a queue whose length is "under load";
+// a bounded number is processed per turn. Both directions of each message are here.
+#include "noise/core.hpp"
+#include "noise/messages.hpp"
+
+namespace wgring::noise {
+
+// --- the door: mac1, load, mac2, rate limit ---
+
+void Core::process_handshakes(Turn& turn) noexcept {
+  for (std::uint32_t i = 0; i < handshake_messages_per_turn && !handshakes_.empty(); ++i) {
+    if (turn.handshakes_left == 0 || turn.trains.room() == 0) {
+      return;
+    }
+    const bool under_load = handshakes_.under_load(turn.now.boottime);
+    process_handshake(handshakes_.front(), under_load, turn);
+    handshakes_.pop();
+  }
+}
+
+void Core::process_handshake(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept {
+  if (!identity_.present()) {
+    return drops_.add(Drop::no_identity);
+  }
+  const MessageType type = classify(queued.view());
+  if (type == MessageType::cookie_reply) {
+    return receive_cookie_reply(queued, turn);
+  }
+  if (!admit(queued, under_load, turn)) {
+    return;
+  }
+  turn.handshakes_left -= 1;
+  if (type == MessageType::initiation) {
+    receive_initiation(queued, turn);
+  } else {
+    receive_response(queued, turn);
+  }
+}
+
+bool Core::admit(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept {
+  if (!mac1_valid(queued.view(), identity_)) {
+    drops_.add(Drop::bad_mac1);
+    return false;
+  }
+  if (!under_load) {
+    return true;  // mac2 is not looked at
+  }
+  const Instant now = turn.now.boottime;
+  if (cookies_.mac2_valid(queued.view(), queued.source, now, setup_.entropy)) {
+    if (limiter_.allow(queued.source.ip, now)) {
+      return true;
+    }
+    drops_.add(Drop::rate_limited);
+    return false;
+  }
+  ByteArray<CookieReplyLayout::size> reply{};
+  if (!cookies_.make_reply(reply, queued.view(), queued.source, identity_, now, setup_.entropy)) {
+    drops_.add(Drop::no_entropy);
+    return false;
+  }
+  // Straight back to where it came from; no peer's endpoint is read or changed.
+  const Endpoint back{.remote = queued.source, .source = queued.destination};
+  const MutableBytes out = turn.trains.message(back, CookieReplyLayout::size, 0);
+  if (out.empty()) {
+    drops_.add(Drop::no_buffer);
+    return false;
+  }
+  copy_bytes(out, reply);
+  drops_.add(Drop::cookie_sent);
+  return false;
+}
+
+// --- initiation ---
+
+void Core::queue_initiation(Peer& peer, bool is_retry, Turn& turn) noexcept {
+  if (!is_retry) {
+    peer.handshake_attempts = 0;
+  }
+  if (peer.last_sent_handshake + rekey_timeout > turn.now.boottime) {
+    if (is_retry) {
+      // The limiter holds this retry back (a response of ours went out less than 5 s ago). The
+      // kernel forgets it then; to try again is kinder (protocol 14.4, 24.8).
+      arm(peer, Timer::retransmit_handshake, peer.last_sent_handshake + rekey_timeout + jitter());
+    }
+    return;
+  }
+  peer.wants_initiation = true;
+  add_work(peer);
+}
+
+void Core::send_initiation(Peer& peer, Turn& turn) noexcept {
+  const Instant now = turn.now.boottime;
+  if (!link_up_ || peer.last_sent_handshake + rekey_timeout > now ||
+      !peer.endpoint.remote.is_set()) {
+    return;
+  }
+  turn.handshakes_left -= 1;
+  if (!identity_.present()) {
+    return drops_.add(Drop::no_identity);
+  }
+  if (peer.remote.static_static(identity_) == nullptr) {
+    return drops_.add(Drop::bad_handshake);  // a low-order key: silent for ever
+  }
+  ByteArray<InitiationLayout::size> message{};
+  peer.last_sent_handshake = now;
+  if (!draw_handshake_index(peer)) {
+    return drops_.add(Drop::no_entropy);
+  }
+  if (!peer.handshake.create_initiation(message, *peer.handshake_index, identity_, peer.remote,
+                                        turn.now.realtime, setup_.entropy)) {
+    clear_handshake(peer);
+    return drops_.add(Drop::no_entropy);
+  }
+  peer.cookie_jar.add_macs(message, peer.remote, now);
+  traversal(peer, turn);
+  any_sent(peer);
+  const MutableBytes out =
+      turn.trains.message(peer.endpoint, InitiationLayout::size, handshake_traffic_class);
+  if (out.empty()) {
+    drops_.add(Drop::no_buffer);  // the retry timer brings the next one
+  } else {
+    copy_bytes(out, message);
+    peer.tx_bytes += message.size();
+  }
+  handshake_initiated(peer, turn);
+}
+
+void Core::receive_initiation(const QueuedHandshake& queued, Turn& turn) noexcept {
+  const auto message = fixed<InitiationLayout::size>(queued.view());
+  auto opened = open_initiation(message, identity_);
+  Peer* const peer = opened ? peers_.find(opened->initiator()) : nullptr;
+  if (peer == nullptr || !peer->handshake.accept_initiation(std::move(*opened), identity_,
+                                                            peer->remote, turn.now.boottime)) {
+    return drops_.add(Drop::bad_handshake);
+  }
+  // The slot held another exchange until now; its index dies with it.
+  if (peer->handshake_index) {
+    indices_.remove(*peer->handshake_index);
+    peer->handshake_index.reset();
+  }
+  move_endpoint(*peer, queued.source, queued.destination, turn);
+  send_response(*peer, turn);
+  peer->rx_bytes += queued.bytes;
+  any_received(*peer);
+  traversal(*peer, turn);
+}
+
+// --- response ---
+
+void Core::send_response(Peer& peer, Turn& turn) noexcept {
+  ByteArray<ResponseLayout::size> message{};
+  peer.last_sent_handshake = turn.now.boottime;
+  if (!draw_handshake_index(peer)) {
+    return drops_.add(Drop::no_entropy);
+  }
+  if (!peer.handshake.create_response(message, *peer.handshake_index, peer.remote,
+                                      setup_.entropy)) {
+    clear_handshake(peer);
+    return drops_.add(Drop::no_entropy);
+  }
+  peer.cookie_jar.add_macs(message, peer.remote, turn.now.boottime);
+  if (!begin_session(peer, Role::responder, turn.now.boottime)) {
+    return drops_.add(Drop::no_buffer);
+  }
+  session_derived(peer, turn);
+  traversal(peer, turn);
+  any_sent(peer);
+  const MutableBytes out =
+      turn.trains.message(peer.endpoint, ResponseLayout::size, handshake_traffic_class);
+  if (out.empty()) {
+    return drops_.add(Drop::no_buffer);
+  }
+  copy_bytes(out, message);
+  peer.tx_bytes += message.size();
+}
+
+void Core::receive_response(const QueuedHandshake& queued, Turn& turn) noexcept {
+  const auto message = fixed<ResponseLayout::size>(queued.view());
+  const auto found = indices_.find(load_le32(message.data() + ResponseLayout::receiver_index));
+  if (!found || found->kind != IndexKind::handshake) {
+    return drops_.add(Drop::unknown_index);
+  }
+  Peer& peer = peers_[found->id];
+  if (!peer.handshake.consume_response(message, identity_, peer.remote)) {
+    return drops_.add(Drop::bad_handshake);
+  }
+  move_endpoint(peer, queued.source, queued.destination, turn);
+  peer.rx_bytes += queued.bytes;
+  const bool begun = begin_session(peer, Role::initiator, turn.now.boottime);
+  if (begun) {
+    session_derived(peer, turn);
+    handshake_complete(peer, turn);
+  }
+  any_received(peer);
+  traversal(peer, turn);
+  if (begun) {
+    // After any_received(): what is sent here starts the wait for an answer anew.
+    send_keepalive(peer, turn);  // or what is staged: either confirms the key
+  }
+}
+
+// --- cookie reply ---
+
+void Core::receive_cookie_reply(const QueuedHandshake& queued, Turn& turn) noexcept {
+  const auto message = fixed<CookieReplyLayout::size>(queued.view());
+  Peer* const peer = peer_of_index(load_le32(message.data() + CookieReplyLayout::receiver_index));
+  if (peer == nullptr ||
+      !peer->cookie_jar.consume_reply(message, peer->remote, turn.now.boottime)) {
+    return drops_.add(Drop::bad_cookie_reply);
+  }
+  turn.event(EventKind::cookie_received, peer->id);
+}
+
+Peer* Core::peer_of_index(std::uint32_t index) noexcept {
+  const auto found = indices_.find(index);
+  if (!found) {
+    return nullptr;
+  }
+  return &peers_[found->kind == IndexKind::handshake ? found->id : keypairs_[found->id].peer];
+}
+
+// --- sessions and indices ---
+
+// The handshake's index becomes the keypair's; the slot is wiped.
+bool Core::begin_session(Peer& peer, Role role, Instant now) noexcept {
+  WG_ASSERT(peer.handshake_index.has_value());
+  const std::uint32_t remote_index = peer.handshake.remote_index();
+  Keypair session{peer.handshake.begin_session(), peer.id, role, now};
+  session.local_index = *peer.handshake_index;
+  session.remote_index = remote_index;
+  const KeypairId fresh = keypairs_.create(std::move(session));
+  if (fresh == no_keypair) {
+    clear_handshake(peer);
+    return false;
+  }
+  peer.handshake_index.reset();
+  if (role == Role::initiator) {
+    keypairs_.install_as_initiator(peer.keypairs, fresh);
+  } else {
+    keypairs_.install_as_responder(peer.keypairs, fresh);
+  }
+  return true;
+}
+
+// A new index for the message about to be made; the slot's old one is dropped (section 8).
+bool Core::draw_handshake_index(Peer& peer) noexcept {
+  const auto fresh = indices_.insert(setup_.entropy, {.kind = IndexKind::handshake, .id = peer.id},
+                                     setup_.shard, setup_.shard_bits);
+  if (!fresh) {
+    return false;
+  }
+  if (peer.handshake_index) {
+    indices_.remove(*peer.handshake_index);
+  }
+  peer.handshake_index = fresh;
+  return true;
+}
+
+void Core::clear_handshake(Peer& peer) noexcept {
+  peer.handshake.clear();
+  if (peer.handshake_index) {
+    indices_.remove(*peer.handshake_index);
+    peer.handshake_index.reset();
+  }
+}
+
+}  // namespace wgring::noise

@@ -1,0 +1,212 @@
+// Sending (protocol section 11):
+//   1 destination -> peer, else refuse with ICMP
+//   2 no usable key: stage the packet, ask for a handshake
+//   3 nonce, padding, a place in the peer's train, seal out of place
+//   4 timers once per run, then see whether the key is still fresh
+#include <utility>
+
+#include "noise/icmp.hpp"
+#include "noise/inner.hpp"
+#include "noise/inner_sink.hpp"
+#include "noise/messages.hpp"
+#include "noise/seal_run.hpp"
+
+namespace wgring::noise {
+
+void Core::on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept {
+  WG_ASSERT(batch.size() <= plain_batch_max);
+  Turn turn = begin_turn(now, outbox);
+  {
+    SealRun run(*this, turn);
+    for (const Plain& packet : batch) {
+      send_plain(packet, run, turn);
+    }
+    run.finish();
+  }
+  end_turn(turn);
+}
+
+void Core::send_plain(const Plain& packet, SealRun& run, Turn& turn) noexcept {
+  if (!link_up_) {
+    return drops_.add(Drop::link_down);
+  }
+  const auto inner = parse_outgoing(Bytes{packet.data, packet.bytes});
+  if (!inner) {
+    return drops_.add(Drop::bad_inner);
+  }
+  const PeerId id = inner->family == Family::v4 ? allowed_ips_.find_v4(inner->destination)
+                                                : allowed_ips_.find_v6(inner->destination);
+  if (id == no_peer) {
+    return refuse(Drop::no_route, packet, turn);
+  }
+  Peer& peer = peers_[id];
+  if (!peer.endpoint.remote.is_set()) {
+    return refuse(Drop::no_endpoint, packet, turn);
+  }
+  if (!peer.staged.empty() || peer.keepalive_staged) {  // those before this one go first
+    stage(peer, packet);
+    return send_staged(peer, turn);
+  }
+  switch (run.add(peer, packet.data, packet.bytes, ecn_encapsulate(inner->traffic_class))) {
+    case SealRun::Added::yes:
+      return;
+    case SealRun::Added::no_key:
+      stage(peer, packet);
+      return queue_initiation(peer, false, turn);
+    case SealRun::Added::no_buffer:
+      return drops_.add(Drop::no_buffer);
+    case SealRun::Added::too_long:
+      return drops_.add(Drop::too_long);
+  }
+}
+
+// Section 16: the sender is told; the error never leaves this host.
+void Core::refuse(Drop reason, const Plain& packet, Turn& turn) noexcept {
+  drops_.add(reason);
+  if (turn.outbox.delivers.room() == 0 || turn.outbox.inners.room() == 0) {
+    return;
+  }
+  Slot slot = pools_.packets->take();
+  if (!slot) {
+    return;
+  }
+  const std::size_t bytes = build_unreachable(slot.bytes(), Bytes{packet.data, packet.bytes});
+  if (bytes > 0) {
+    InnerSink::from_us(std::move(slot), bytes, turn.outbox);
+  }
+}
+
+void Core::stage(Peer& peer, const Plain& packet) noexcept {
+  drops_.add(Drop::staged_overflow, peer.staged.push(packet, pools_));
+}
+
+Keypair* Core::usable_for_sending(Peer& peer, Instant now) noexcept {
+  if (peer.keypairs.current == no_keypair) {
+    return nullptr;
+  }
+  Keypair& keypair = keypairs_[peer.keypairs.current];
+  if (keypair.expired(now) || keypair.sending_counter >= reject_after_messages) {
+    keypair.sending_valid = false;
+  }
+  return keypair.sending_valid ? &keypair : nullptr;
+}
+
+void Core::send_staged(Peer& peer, Turn& turn) noexcept {
+  if (!link_up_ || (peer.staged.empty() && !peer.keepalive_staged)) {
+    return;
+  }
+  if (usable_for_sending(peer, turn.now.boottime) == nullptr) {
+    return queue_initiation(peer, false, turn);
+  }
+  if (!flush(peer, turn)) {
+    peer.wants_flush = true;
+    add_work(peer);
+  }
+}
+
+void Core::send_keepalive(Peer& peer, Turn& turn) noexcept {
+  peer.keepalive_staged = peer.keepalive_staged || peer.staged.empty();
+  send_staged(peer, turn);
+}
+
+// Sends what is staged. False: no room this turn, what is left keeps its order.
+bool Core::flush(Peer& peer, Turn& turn) noexcept {
+  if (!peer.endpoint.remote.is_set()) {
+    peer.keepalive_staged = false;
+    drops_.add(Drop::no_endpoint, peer.staged.clear(pools_));
+    return true;
+  }
+  SealRun run(*this, turn);
+  FixedVector<Staged, train_segments_max> held;  // bytes must live until finish()
+  ByteArray<plain_tailroom_bytes> nothing{};
+  bool room = true;
+  bool key = true;
+  while (room && key && (peer.keepalive_staged || !peer.staged.empty())) {
+    if (run.full()) {
+      run.finish();
+      held.clear();
+    }
+    // Looked at before one is taken: a packet without a place stays the oldest.
+    room = turn.trains.room() > 0 && pools_.trains->available() > 0;
+    key = usable_for_sending(peer, turn.now.boottime) != nullptr;
+    if (room && key && std::exchange(peer.keepalive_staged, false)) {
+      static_cast<void>(run.add(peer, nothing.data(), 0, 0));
+    } else if (room && key) {
+      const Staged& packet = held.push_back(peer.staged.pop(pools_));
+      const auto inner = parse_outgoing(Bytes{packet.data, packet.bytes});
+      const std::uint8_t ecn = ecn_encapsulate(inner ? inner->traffic_class : std::uint8_t{0});
+      if (run.add(peer, packet.data, packet.bytes, ecn) != SealRun::Added::yes) {
+        drops_.add(Drop::too_long);
+      }
+    }
+  }
+  run.finish();
+  if (!key) {
+    queue_initiation(peer, false, turn);
+  }
+  return room;
+}
+
+void Core::keep_key_fresh_sending(Peer& peer, Turn& turn) noexcept {
+  if (peer.keypairs.current == no_keypair) {
+    return;
+  }
+  const Keypair& keypair = keypairs_[peer.keypairs.current];
+  const bool old =
+      keypair.role == Role::initiator && keypair.birth + rekey_after_time <= turn.now.boottime;
+  if (keypair.sending_valid && (keypair.sending_counter > rekey_after_messages || old)) {
+    queue_initiation(peer, false, turn);
+  }
+}
+
+// --- SealRun ---
+
+SealRun::Added SealRun::add(Peer& peer, std::uint8_t* data, std::uint32_t bytes,
+                            std::uint8_t ecn) noexcept {
+  if (peer_ != &peer || full()) {
+    finish();
+    peer_ = &peer;
+    keypair_ = core_.usable_for_sending(peer, turn_.now.boottime);
+  }
+  if (keypair_ == nullptr || keypair_->sending_counter >= reject_after_messages) {
+    return Added::no_key;
+  }
+  const std::size_t padded = padded_bytes(bytes, core_.mtu_bytes_);
+  const std::size_t size = padded + DataLayout::overhead_bytes;
+  if (size > train_bytes_max) {
+    return Added::too_long;
+  }
+  std::uint8_t* const at = turn_.trains.data_segment(peer, static_cast<std::uint32_t>(size), ecn);
+  if (at == nullptr) {
+    return Added::no_buffer;
+  }
+  fill_zero({data + bytes, padded - bytes});
+  store_le32(at, static_cast<std::uint32_t>(MessageType::data));
+  store_le32(at + DataLayout::receiver_index, keypair_->remote_index);
+  store_le64(at + DataLayout::counter, keypair_->sending_counter);
+  segments_.push_back(crypto::SealSegment{.plain = data,
+                                          .sealed = at + DataLayout::sealed,
+                                          .plain_bytes = padded,
+                                          .counter = keypair_->sending_counter});
+  keypair_->sending_counter += 1;
+  peer.tx_bytes += size;
+  carries_data_ = carries_data_ || bytes > 0;
+  return Added::yes;
+}
+
+void SealRun::finish() noexcept {
+  if (segments_.empty()) {
+    return;
+  }
+  core_.setup_.aead->seal(keypair_->keys.sending.view(), std::span<const crypto::SealSegment>{
+                                                             segments_.begin(), segments_.size()});
+  segments_.clear();
+  core_.traversal(*peer_, turn_);
+  core_.any_sent(*peer_);
+  if (std::exchange(carries_data_, false)) {
+    core_.data_sent(*peer_, turn_);
+  }
+  core_.keep_key_fresh_sending(*peer_, turn_);
+}
+
+}  // namespace wgring::noise
