@@ -1,0 +1,29 @@
+// What ends the start of the process: one line for the operator, naming the call or option and the
+// likely cause. Thrown and caught inside daemon/ only.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/result.hpp"
+
+namespace wgring::daemon {
+
+class SetupError : public std::runtime_error {
+ public:
+  explicit SetupError(const std::string& line) : std::runtime_error(line) {}
+};
+
+// "Address already in use" and the like.
+[[nodiscard]] std::string errno_text(int errno_value);
+[[nodiscard]] std::string error_text(const Error& error);
+
+template <typename... Arguments>
+[[noreturn]] void fail_setup(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+  throw SetupError(fmt::format(format, std::forward<Arguments>(arguments)...));
+}
+
+}  // namespace wgring::daemon

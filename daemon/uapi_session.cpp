@@ -1,0 +1,216 @@
+#include "daemon/uapi_session.hpp"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+#include <cerrno>
+#include <new>
+
+#include <spdlog/spdlog.h>
+
+#include "daemon/setup_error.hpp"
+#include "daemon/uapi_server.hpp"
+
+namespace wgring::daemon {
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+void log_refusal(Verb verb, const Refusal& refusal) {
+  const std::string_view name = verb == Verb::get ? "get" : verb == Verb::set ? "set" : "request";
+  spdlog::info("{} refused, nothing changed: line {}: {}{}{} ({})", name, refusal.line, refusal.key,
+               refusal.key.empty() ? "" : ": ", refusal.what, errno_text(refusal.errno_value));
+}
+
+}  // namespace
+
+UapiSession::UapiSession(UapiServer& server, asio::local::stream_protocol::socket socket)
+    : server_(server), socket_(std::move(socket)), timer_(server.io_), parser_(server.resolver_) {}
+
+void UapiSession::start(Place place) {
+  place_ = place;
+  read_more();
+}
+
+void UapiSession::close() {
+  if (closed_) {
+    return;
+  }
+  closed_ = true;
+  const auto alive = shared_from_this();
+  server_.forget(*this);
+  timer_.cancel();
+  error_code ignored;
+  socket_.close(ignored);
+  if (!writing_) {
+    text_.clear();
+  }
+}
+
+void UapiSession::read_more() {
+  restart_timer();
+  socket_.async_read_some(asio::buffer(buffer_),
+                          [self = shared_from_this()](const error_code& error, std::size_t bytes) {
+                            if (self->closed_) {
+                              return;
+                            }
+                            if (error) {
+                              self->on_end_of_input();
+                              return;
+                            }
+                            self->server_.touch(*self);
+                            self->unread_first_ = 0;
+                            self->unread_end_ = bytes;
+                            self->take_unread();
+                          });
+}
+
+// Parses what was read up to the end of a request, then answers; on_written() comes back here.
+void UapiSession::take_unread() {
+  try {
+    const std::string_view unread{buffer_.data() + unread_first_, unread_end_ - unread_first_};
+    const UapiParser::Fed fed = parser_.feed(unread);
+    crypto::wipe({reinterpret_cast<std::uint8_t*>(buffer_.data()) + unread_first_,  // NOLINT: bytes
+                  fed.taken_bytes});
+    unread_first_ += fed.taken_bytes;
+    if (fed.progress == UapiParser::Progress::more) {
+      read_more();
+      return;
+    }
+    closing_ = fed.progress == UapiParser::Progress::broken;
+    answer();
+  } catch (const std::bad_alloc&) {
+    spdlog::error("configuration socket: out of memory for a request, nothing changed");
+    close();
+  }
+}
+
+// Half a request is no request: nothing of it was applied.
+void UapiSession::on_end_of_input() {
+  if (parser_.idle()) {
+    close();
+    return;
+  }
+  spdlog::info("a request ended before its blank line, nothing changed");
+  closing_ = true;
+  reply(EPROTO, parser_.verb() == Verb::get ? ErrnoSign::positive : ErrnoSign::negative);
+}
+
+void UapiSession::answer() {
+  const Verb verb = parser_.verb();
+  if (const Refusal* const refusal = parser_.refusal()) {
+    log_refusal(verb, *refusal);
+    reply(refusal->errno_value, verb == Verb::get ? ErrnoSign::positive : ErrnoSign::negative);
+  } else if (verb == Verb::set) {
+    answer_set();
+  } else {
+    answer_get();
+  }
+}
+
+void UapiSession::answer_set() {
+  const SetRequest request = parser_.take_set();
+  const Status applied = server_.target_.apply(request);
+  if (!applied) {
+    spdlog::info("set refused, nothing changed: {}", error_text(applied.error()));
+  }
+  reply(applied ? 0 : applied.error().errno_value, ErrnoSign::negative);
+}
+
+void UapiSession::answer_get() {
+  DeviceStatus status;
+  server_.target_.read_device(status);
+  text_.restart(device_text_bytes_max);
+  append_device(text_, status);
+  after_serial_ = 0;
+  streaming_ = true;
+  write_text();
+}
+
+// One page per write: a set in between is seen from the next page on.
+void UapiSession::stream_page() {
+  PeerPage& page = server_.page_;
+  server_.target_.read_peers(after_serial_, page);
+  text_.restart(page_text_bytes_max(page) + errno_text_bytes_max);
+  append_page(text_, page);
+  if (page.peer_count > 0) {
+    after_serial_ = page.peers[page.peer_count - 1].serial;
+  }
+  for (std::size_t i = 0; i < page.peer_count; ++i) {
+    page.peers[i].preshared_key.wipe();
+  }
+  if (page.last) {
+    append_errno(text_, 0, ErrnoSign::positive);
+    streaming_ = false;
+  }
+  write_text();
+}
+
+void UapiSession::reply(int errno_value, ErrnoSign sign) {
+  text_.restart(errno_text_bytes_max);
+  append_errno(text_, errno_value, sign);
+  streaming_ = false;
+  write_text();
+}
+
+void UapiSession::write_text() {
+  writing_ = true;
+  restart_timer();
+  const std::string_view rest = text_.view().substr(written_bytes_);
+  socket_.async_write_some(asio::buffer(rest.data(), rest.size()),
+                           [self = shared_from_this()](const error_code& error, std::size_t bytes) {
+                             self->on_written(error, bytes);
+                           });
+}
+
+void UapiSession::on_written(const error_code& error, std::size_t bytes) {
+  written_bytes_ += bytes;
+  if (!error && !closed_ && written_bytes_ < text_.view().size()) {
+    write_text();
+    return;
+  }
+  writing_ = false;
+  written_bytes_ = 0;
+  text_.clear();
+  if (closed_) {
+    return;
+  }
+  if (error || (closing_ && !streaming_)) {
+    close();
+    return;
+  }
+  server_.touch(*this);
+  on_text_written();
+}
+
+void UapiSession::on_text_written() {
+  if (streaming_) {
+    try {
+      stream_page();
+    } catch (const std::bad_alloc&) {
+      spdlog::error("configuration socket: out of memory for a reply");
+      close();
+    }
+    return;
+  }
+  parser_.reset();
+  if (unread_first_ < unread_end_) {
+    take_unread();
+  } else {
+    read_more();
+  }
+}
+
+// A read or a write that makes no progress ends here.
+void UapiSession::restart_timer() {
+  timer_.expires_after(idle() ? server_.limits_.idle_timeout : server_.limits_.progress_timeout);
+  timer_.async_wait([weak = weak_from_this()](const error_code& error) {
+    const auto self = weak.lock();
+    // The wait may have ended just before the timer was moved on.
+    if (!error && self && self->timer_.expiry() <= asio::steady_timer::clock_type::now()) {
+      self->close();
+    }
+  });
+}
+
+}  // namespace wgring::daemon

@@ -1,0 +1,70 @@
+// One connection to the configuration socket.
+//
+//   reading --request complete--> applying (set, at once) or streaming (get, page by page)
+//      ^                                   |
+//      +-------- reply written ------------+         broken, timed out, gone: closed
+#pragma once
+
+#include <array>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <list>
+#include <memory>
+
+#include "daemon/text_buffer.hpp"
+#include "daemon/uapi_format.hpp"
+#include "daemon/uapi_parser.hpp"
+
+namespace wgring::daemon {
+
+class UapiServer;
+
+// Owner: the server's list, and each operation in flight. Order: requests of one connection are
+// answered one by one, in the order they came; nothing is read while a reply is being written, so
+// a client that does not read costs one page of text.
+class UapiSession : public std::enable_shared_from_this<UapiSession> {
+ public:
+  using Place = std::list<std::shared_ptr<UapiSession>>::iterator;
+
+  UapiSession(UapiServer& server, boost::asio::local::stream_protocol::socket socket);
+
+  void start(Place place);
+  // Idempotent; operations in flight end with an error and drop their hold on the session.
+  void close();
+  [[nodiscard]] bool idle() const noexcept { return !writing_ && parser_.idle(); }
+  [[nodiscard]] Place place() const noexcept { return place_; }
+
+ private:
+  static constexpr std::size_t read_bytes_max = 16 * 1024;
+
+  void read_more();
+  void take_unread();
+  void on_end_of_input();
+  void answer();
+  void answer_set();
+  void answer_get();
+  void stream_page();
+  void reply(int errno_value, ErrnoSign sign);
+  void write_text();
+  void on_written(const boost::system::error_code& error, std::size_t bytes);
+  void on_text_written();
+  void restart_timer();
+
+  UapiServer& server_;
+  boost::asio::local::stream_protocol::socket socket_;
+  boost::asio::steady_timer timer_;
+  Place place_;
+  UapiParser parser_;
+  std::array<char, read_bytes_max> buffer_{};
+  std::size_t unread_first_ = 0;  // buffer_[unread_first_, unread_end_) is not parsed yet
+  std::size_t unread_end_ = 0;
+  TextBuffer text_;
+  std::size_t written_bytes_ = 0;
+  std::uint64_t after_serial_ = 0;
+  bool streaming_ = false;
+  bool writing_ = false;
+  bool closing_ = false;  // after the reply that is being written
+  bool closed_ = false;
+};
+
+}  // namespace wgring::daemon

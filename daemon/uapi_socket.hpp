@@ -1,0 +1,45 @@
+// The socket file IFNAME.sock: made, taken over from a dead process, recognised, removed.
+#pragma once
+
+#include <string>
+
+#include <sys/types.h>
+
+#include "tun/fd.hpp"
+
+namespace wgring::daemon {
+
+inline constexpr const char* uapi_directory = "/var/run/wireguard";
+
+// Owner: the process. Lifetime: the destructor removes the file if it is still this socket's own.
+class UapiSocket {
+ public:
+  // Makes the directory (0755) where it is missing and listens under umask 077. The file appears
+  // when the socket accepts already: a client that meets a refusal removes the file. A file that
+  // nobody serves is replaced; a live one is a SetupError.
+  [[nodiscard]] static UapiSocket listen(const std::string& directory, const std::string& ifname);
+  // A listening socket that was handed over; its file is the one of this name, where there is one.
+  [[nodiscard]] static UapiSocket adopt(tun::Fd listening, const std::string& directory,
+                                        const std::string& ifname);
+  UapiSocket(UapiSocket&& other) noexcept = default;
+  UapiSocket& operator=(UapiSocket&&) = delete;
+  ~UapiSocket() { remove_file(); }
+
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  // False once it was removed or replaced by others, and when there was none.
+  [[nodiscard]] bool file_is_ours() const noexcept;
+  void remove_file() noexcept;
+
+ private:
+  UapiSocket(tun::Fd fd, const std::string& directory, const std::string& ifname);
+
+  tun::Fd fd_;
+  std::string directory_;
+  std::string path_;
+  dev_t file_device_ = 0;
+  ino_t file_inode_ = 0;
+};
+
+}  // namespace wgring::daemon
