@@ -132,7 +132,9 @@ bool judge_random() noexcept {
   return random_bytes(first) && random_bytes(second) && !ct_equal(first, second);
 }
 
-enum Row : std::size_t { row_boringssl = 3, row_sodium = 4, rows = 9 };
+constexpr std::size_t row_boringssl = 3;
+constexpr std::size_t row_sodium = 4;
+constexpr std::size_t rows = 9;
 
 std::array<SelfTestResult, rows> run() noexcept {
   return {{{.primitive = "x25519", .passed = judge_x25519()},
