@@ -1,0 +1,169 @@
+// Protocol 14.3, a row a test: what each timer does when it fires.
+#include "tests/sim/pair.hpp"
+
+namespace wgring::sim {
+namespace {
+
+using noise::EventKind;
+using noise::Timer;
+using testing::Contains;
+using testing::ElementsAre;
+
+class TimerExpiries : public Pair {
+ protected:
+  void keepalive_every(Host& on, Host& to, std::uint16_t seconds) {
+    noise::PeerUpdate update;
+    update.public_key = to.public_key();
+    update.persistent_keepalive_s = seconds;
+    world.apply(on, update);
+  }
+};
+
+TEST_F(TimerExpiries, RetransmitTriesAgainAndForgetsTheSource) {
+  cut();
+  send(a, b);
+  peer(a).endpoint.source.ip = b.v4.ip;
+  EXPECT_EQ(peer(a).handshake_attempts, 0U);
+  run_for(5s + jitter_max);
+  EXPECT_EQ(count(a, 'I'), 2U);
+  EXPECT_EQ(peer(a).handshake_attempts, 1U);
+  EXPECT_EQ(peer(a).endpoint.source, noise::LocalSource{});
+}
+
+TEST_F(TimerExpiries, RetransmitGivesUpAfterEighteenAttempts) {
+  cut();
+  send(a, b, 3);
+  peer(a).timers.arm(Timer::send_keepalive, world.now() + 1000s);
+  run_for(110s);
+  EXPECT_EQ(count(a, 'I'), 20U);
+  EXPECT_THAT(a.events, Contains(EventKind::handshake_gave_up));
+  EXPECT_EQ(drops(a, noise::Drop::staged_abandoned), 3U);
+  EXPECT_FALSE(pending(a, Timer::send_keepalive));
+  EXPECT_FALSE(pending(a, Timer::retransmit_handshake));
+  const Duration given_up = 540s - due_in(a, Timer::zero_key_material);
+  EXPECT_THAT(given_up, IsWithin(3s, 11s));
+}
+
+TEST_F(TimerExpiries, RetransmitGivingUpLeavesAPendingZeroKeysAlone) {
+  establish();
+  const Instant zero = peer(a).timers.at(Timer::zero_key_material);
+  ASSERT_NE(zero, never);
+  cut();
+  send(a, b);
+  run_for(130s);
+  EXPECT_THAT(a.events, Contains(EventKind::handshake_gave_up));
+  EXPECT_EQ(peer(a).timers.at(Timer::zero_key_material), zero);
+}
+
+TEST_F(TimerExpiries, KeepaliveExpirySendsOne) {
+  establish();
+  send(a, b);
+  run_for(30s);
+  EXPECT_EQ(wire(), "aD bK");
+  EXPECT_FALSE(pending(b, Timer::send_keepalive));
+}
+
+TEST_F(TimerExpiries, KeepaliveExpiryWithNeedAnotherArmsOnce) {
+  establish();
+  send(a, b, 5);
+  run_for(11s);
+  EXPECT_EQ(count(b, 'K'), 1U);
+  EXPECT_FALSE(peer(b).need_another_keepalive);
+  EXPECT_TRUE(pending(b, Timer::send_keepalive));
+  run_for(60s);
+  EXPECT_EQ(count(b, 'K'), 2U);
+}
+
+TEST_F(TimerExpiries, NewHandshakeInitiatesAndForgetsTheSource) {
+  establish();
+  cut();
+  send(a, b);
+  ASSERT_EQ(peer(a).endpoint.source.ip, a.v4.ip) << "learnt from what b sent";
+  peer(a).handshake_attempts = 7;
+  run_for(15s + jitter_max);
+  EXPECT_EQ(count(a, 'I'), 1U);
+  EXPECT_EQ(peer(a).endpoint.source, noise::LocalSource{});
+  EXPECT_EQ(peer(a).handshake_attempts, 0U) << "not a retry";
+}
+
+TEST_F(TimerExpiries, ZeroKeysClearsSlotAndAllKeypairs) {
+  establish();
+  run_for(115s);
+  send(a, b);  // a second session: previous and current at both ends
+  run_for(1s);
+  EXPECT_EQ(noise::CoreTestAccess::keypair_count(a.device()), 2U);
+  cut();
+  run_for(190s);
+  send(a, b);  // too old: an initiation that nobody answers
+  run_for(540s - 190s - 1s);
+  EXPECT_EQ(noise::CoreTestAccess::keypair_count(a.device()), 2U);
+  EXPECT_NE(peer(a).handshake.state(), noise::HandshakeState::zeroed);
+  run_for(10s);
+  EXPECT_EQ(noise::CoreTestAccess::keypair_count(a.device()), 0U);
+  EXPECT_EQ(noise::CoreTestAccess::index_count(a.device()), 0U);
+  EXPECT_EQ(peer(a).handshake.state(), noise::HandshakeState::zeroed);
+  EXPECT_THAT(a.events, Contains(EventKind::keys_zeroed));
+  EXPECT_TRUE(is_idle(a));
+  EXPECT_TRUE(is_idle(b));
+}
+
+TEST_F(TimerExpiries, PersistentSendsAKeepaliveEachInterval) {
+  establish();
+  keepalive_every(a, b, 25);
+  run_for(80s);
+  EXPECT_THAT(times(a, 'K'), ElementsAre(0s, 25s, 50s, 75s));
+  EXPECT_EQ(count(b, 'K'), 0U);
+}
+
+TEST_F(TimerExpiries, PersistentStartsAHandshakeWithoutAKey) {
+  keepalive_every(a, b, 25);
+  run_for(1s);
+  EXPECT_EQ(wire(), "aI bR aK");
+}
+
+TEST_F(TimerExpiries, PersistentTurnedOffFiresIntoNothing) {
+  establish();
+  keepalive_every(a, b, 25);
+  run_for(5s);
+  keepalive_every(a, b, 0);
+  forget();
+  run_for(100s);
+  EXPECT_EQ(wire(), "");
+}
+
+TEST_F(TimerExpiries, EarlyCallsDoNothing) {
+  establish();
+  send(a, b);
+  const noise::Deadline before = a.device().next_deadline();
+  for (int i = 0; i < 5; ++i) {
+    run_for(1s);
+    const std::uint64_t draws = a.entropy.draws;
+    a.device().on_deadline(world.now_of(a), a.outbox);
+    EXPECT_TRUE(a.outbox.empty());
+    EXPECT_EQ(a.entropy.draws, draws);
+  }
+  EXPECT_EQ(a.device().next_deadline().at, before.at);
+  EXPECT_EQ(wire(), "aD");
+}
+
+TEST_F(TimerExpiries, LateCallsDoTheWorkAtOnce) {
+  cut();
+  send(a, b);
+  world.deadline_slack = 2s;
+  run_for(30s);
+  EXPECT_THAT(count(a, 'I'), testing::AllOf(testing::Ge(4U), testing::Le(5U)));
+  world.deadline_slack = {};
+}
+
+TEST_F(TimerExpiries, NoTimerRunsWhileTheLinkIsDown) {
+  keepalive_every(a, b, 25);
+  run_for(1s);
+  world.set_link(a, false);
+  EXPECT_TRUE(is_idle(a));
+  forget();
+  run_for(1000s);
+  EXPECT_EQ(count(a, 'K') + count(a, 'I'), 0U);
+}
+
+}  // namespace
+}  // namespace wgring::sim

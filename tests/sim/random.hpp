@@ -1,0 +1,70 @@
+// Seeded chance: the same seed gives the same world, on every machine.
+#pragma once
+
+#include <cstdint>
+
+#include "base/bytes.hpp"
+#include "base/time.hpp"
+#include "noise/entropy.hpp"
+
+namespace wgring::sim {
+
+// SplitMix64: small, and good enough to shake a simulation.
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) noexcept : state_(seed) {}
+
+  std::uint64_t next() noexcept {
+    state_ += 0x9e3779b97f4a7c15ULL;
+    std::uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+  }
+  // Uniform enough in [0, bound); bound > 0.
+  std::uint64_t below(std::uint64_t bound) noexcept { return next() % bound; }
+  // Both ends included.
+  std::uint64_t between(std::uint64_t low, std::uint64_t high) noexcept {
+    return low + below(high - low + 1);
+  }
+  Duration between(Duration low, Duration high) noexcept {
+    return low + Duration{static_cast<Duration::rep>(
+                     below(static_cast<std::uint64_t>((high - low).count()) + 1))};
+  }
+  bool chance(std::uint64_t per_mille) noexcept { return below(1000) < per_mille; }
+  void fill(MutableBytes out) noexcept {
+    for (std::uint8_t& byte : out) {
+      byte = static_cast<std::uint8_t>(next());
+    }
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+// What a Device takes for the system's randomness.
+class SeededEntropy {
+ public:
+  explicit SeededEntropy(std::uint64_t seed) noexcept : random_(seed) {}
+
+  // A loan of this object.
+  [[nodiscard]] noise::Entropy entropy() noexcept {
+    return {.context = this, .fill = [](void* context, MutableBytes out) noexcept {
+              auto* const self = static_cast<SeededEntropy*>(context);
+              self->draws += 1;
+              if (self->failing) {
+                return false;
+              }
+              self->random_.fill(out);
+              return true;
+            }};
+  }
+
+  std::uint64_t draws = 0;
+  bool failing = false;
+
+ private:
+  Random random_;
+};
+
+}  // namespace wgring::sim

@@ -1,0 +1,33 @@
+// What tests may see of a Core, and the counters they may set: limits near 2^64 are out of reach
+// of sending.
+#pragma once
+
+#include "noise/core.hpp"
+#include "noise/device.hpp"
+
+namespace wgring::noise {
+
+struct CoreTestAccess {
+  [[nodiscard]] static Core& core(Device& device) noexcept { return *device.core_; }
+  // The peer must be there.
+  [[nodiscard]] static Peer& peer(Device& device, const crypto::PublicKey& key) noexcept {
+    Peer* const found = core(device).peers_.find(key);
+    WG_ASSERT(found != nullptr);
+    return *found;
+  }
+  // nullptr: none there.
+  [[nodiscard]] static Keypair* keypair(Device& device, KeypairId id) noexcept {
+    return id == no_keypair ? nullptr : &core(device).keypairs_[id];
+  }
+  [[nodiscard]] static std::uint32_t index_count(Device& device) noexcept {
+    return core(device).indices_.size();
+  }
+  [[nodiscard]] static std::uint32_t keypair_count(Device& device) noexcept {
+    return core(device).keypairs_.used();
+  }
+  [[nodiscard]] static std::size_t queued_handshakes(Device& device) noexcept {
+    return core(device).handshakes_.count();
+  }
+};
+
+}  // namespace wgring::noise
