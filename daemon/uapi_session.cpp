@@ -91,7 +91,7 @@ void UapiSession::on_end_of_input() {
     close();
     return;
   }
-  spdlog::info("a request ended before its blank line, nothing changed");
+  spdlog::debug("a request ended before its blank line, nothing changed");
   closing_ = true;
   reply(EPROTO, parser_.verb() == Verb::get ? ErrnoSign::positive : ErrnoSign::negative);
 }

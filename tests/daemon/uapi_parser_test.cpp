@@ -235,7 +235,7 @@ TEST(UapiParser, EndlessRequestBreaksAtItsLimit) {
   UapiParser parser(no_interface);
   std::string block;
   while (block.size() < (std::size_t{1} << 20)) {
-    block += "fwmark=1\n";
+    block += "fwmark=" + std::string(4000, '0') + "\n";
   }
   ASSERT_EQ(parser.feed("set=1\n").progress, Progress::more);
   std::uint64_t fed_bytes = 0;

@@ -1,0 +1,321 @@
+// The server over real sockets in a directory of its own, in front of a fake device.
+#include "daemon/uapi_server.hpp"
+
+#include <boost/asio/connect.hpp>
+#include <cerrno>
+#include <deque>
+#include <string>
+#include <thread>
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "daemon/uapi_socket.hpp"
+#include "tests/daemon/temporary_directory.hpp"
+#include "tun/fd.hpp"
+
+namespace wgring::daemon {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::uint32_t no_interface(std::string_view /*name*/) noexcept { return 0; }
+
+// Keeps what a set asked for, and shows `peer_total` peers.
+class FakeTarget : public ConfigTarget {
+ public:
+  Status apply(const SetRequest& request) override {
+    applied_count += 1;
+    if (refusal != 0) {
+      return fail(refusal, "as the test wants it");
+    }
+    fwmark = request.fwmark.value_or(fwmark);
+    peer_total += request.peers.size();
+    return {};
+  }
+  void read_device(DeviceStatus& status) override { status.fwmark = fwmark; }
+  void read_peers(std::uint64_t after_serial, PeerPage& page) override {
+    pages_read += 1;
+    page.peer_count = 0;
+    page.prefix_count = 0;
+    for (std::uint64_t serial = after_serial + 1; serial <= peer_total; ++serial) {
+      if (page.peer_count == PeerPage::peers_max) {
+        break;
+      }
+      noise::PeerStatus& status = page.peers[page.peer_count++];
+      status.serial = serial;
+      store_be64(status.public_key.data(), serial);
+    }
+    page.last = after_serial + page.peer_count == peer_total;
+  }
+
+  int applied_count = 0;
+  int refusal = 0;
+  int pages_read = 0;
+  std::uint32_t fwmark = 0;
+  std::uint64_t peer_total = 0;
+};
+
+class Client {
+ public:
+  explicit Client(const std::string& path) : fd_(::socket(AF_UNIX, SOCK_STREAM, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    EXPECT_EQ(::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    const timeval patience{.tv_sec = 20, .tv_usec = 0};
+    ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  }
+  void send(std::string_view text) {
+    // The other end may have closed already: then the reply tells.
+    while (!text.empty()) {
+      const ssize_t sent = ::send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL);
+      if (sent <= 0) {
+        return;
+      }
+      text.remove_prefix(static_cast<std::size_t>(sent));
+    }
+  }
+  void end() { ::shutdown(fd_.get(), SHUT_WR); }
+  // One reply with its blank line; what came before the end when the server closed.
+  std::string receive() {
+    std::size_t end = 0;
+    while ((end = kept_.find("\n\n")) == std::string::npos) {
+      char bytes[4096];
+      const ssize_t got = ::recv(fd_.get(), bytes, sizeof bytes, 0);
+      if (got <= 0) {
+        return std::exchange(kept_, {}) + "<closed>";
+      }
+      kept_.append(bytes, static_cast<std::size_t>(got));
+    }
+    const std::string reply = kept_.substr(0, end + 2);
+    kept_.erase(0, end + 2);
+    return reply;
+  }
+  std::string ask(std::string_view text) {
+    send(text);
+    return receive();
+  }
+
+ private:
+  tun::Fd fd_;
+  std::string kept_;
+};
+
+class UapiServerTest : public testing::Test {
+ protected:
+  UapiServerTest() : socket_(UapiSocket::listen(directory_.path(), "wg0")) {}
+  ~UapiServerTest() override { stop(); }
+
+  void start(const UapiLimits& limits = {}) {
+    server_.emplace(io_, target_, no_interface, limits);
+    server_->start(socket_.fd());
+    thread_ = std::thread([this] { io_.run(); });
+  }
+  // After it the members of the server's thread may be read.
+  void stop() {
+    if (thread_.joinable()) {
+      boost::asio::post(io_, [this] { server_->stop(); });
+      thread_.join();
+    }
+  }
+  Client client() { return Client(socket_.path()); }
+
+  TemporaryDirectory directory_;
+  UapiSocket socket_;
+  FakeTarget target_;
+  boost::asio::io_context io_;
+  std::optional<UapiServer> server_;
+  std::thread thread_;
+};
+
+TEST_F(UapiServerTest, SetThenGetOnOneConnection) {
+  start();
+  Client one = client();
+  EXPECT_EQ(one.ask("set=1\nfwmark=7\n\n"), "errno=0\n\n");
+  EXPECT_EQ(one.ask("get=1\n\n"), "fwmark=7\nerrno=0\n\n");
+}
+
+TEST_F(UapiServerTest, PipelinedRequestsAreAnsweredInOrder) {
+  start();
+  Client one = client();
+  std::string text;
+  for (int i = 1; i <= 500; ++i) {
+    text += "set=1\nfwmark=" + std::to_string(i) + "\n\nget=1\n\n";
+  }
+  std::thread writer([&] { one.send(text); });
+  for (int i = 1; i <= 500; ++i) {
+    EXPECT_EQ(one.receive(), "errno=0\n\n");
+    EXPECT_EQ(one.receive(), "fwmark=" + std::to_string(i) + "\nerrno=0\n\n");
+  }
+  writer.join();
+}
+
+TEST_F(UapiServerTest, RequestInSingleBytes) {
+  start();
+  Client one = client();
+  for (const char byte : std::string("set=1\nfwmark=77\n\n")) {
+    one.send({&byte, 1});
+  }
+  EXPECT_EQ(one.receive(), "errno=0\n\n");
+}
+
+TEST_F(UapiServerTest, ErrorsHaveTheSignOfTheirVerbAndTheConnectionGoesOn) {
+  start();
+  Client one = client();
+  EXPECT_EQ(one.ask("set=1\nnonsense=1\nfwmark=3\n\n"), "errno=-22\n\n");
+  EXPECT_EQ(one.ask("set=1\nnonsense\n\n"), "errno=-71\n\n");
+  EXPECT_EQ(one.ask("get=1\nnonsense=1\n\n"), "errno=22\n\n");
+  EXPECT_EQ(one.ask("nonsense=1\n\n"), "errno=-22\n\n");
+  EXPECT_EQ(one.ask("get=1\n\n"), "errno=0\n\n");
+  stop();
+  EXPECT_EQ(target_.applied_count, 0);
+}
+
+TEST_F(UapiServerTest, WhatTheTargetRefusesIsNegative) {
+  target_.refusal = EADDRINUSE;
+  start();
+  EXPECT_EQ(client().ask("set=1\nlisten_port=1\n\n"), "errno=-98\n\n");
+}
+
+TEST_F(UapiServerTest, HalfARequestIsNotApplied) {
+  start();
+  Client cut = client();
+  cut.send("set=1\nfwmark=8\n");
+  cut.end();
+  EXPECT_EQ(cut.receive(), "errno=-71\n\n");
+  {
+    client().send("set=1\nfwmark=9\nfwm");
+  }
+  EXPECT_EQ(client().ask("get=1\n\n"), "errno=0\n\n");
+  stop();
+  EXPECT_EQ(target_.applied_count, 0);
+}
+
+TEST_F(UapiServerTest, AnswersAClientThatHasNothingMoreToSay) {
+  start();
+  Client one = client();
+  one.send("set=1\nfwmark=5\n\nget=1\n\n");
+  one.end();
+  EXPECT_EQ(one.receive(), "errno=0\n\n");
+  EXPECT_EQ(one.receive(), "fwmark=5\nerrno=0\n\n");
+  EXPECT_EQ(one.receive(), "<closed>");
+}
+
+TEST_F(UapiServerTest, EndlessLineIsAnsweredAndClosed) {
+  start();
+  Client one = client();
+  one.send("set=1\n" + std::string(1 << 20, 'x'));
+  EXPECT_EQ(one.receive(), "errno=-71\n\n");
+  EXPECT_EQ(one.receive(), "<closed>");
+  EXPECT_EQ(client().ask("get=1\n\n"), "errno=0\n\n");
+}
+
+TEST_F(UapiServerTest, EmptyAndHalfConnectionsAreHarmless) {
+  start();
+  std::deque<Client> half;
+  for (int i = 0; i < 300; ++i) {
+    client();
+    half.emplace_back(socket_.path()).send(i % 2 == 0 ? "set=1\nfwm" : "");
+  }
+  EXPECT_EQ(client().ask("get=1\n\n"), "errno=0\n\n");
+  half[0].send("ark=5\n\n");
+  EXPECT_EQ(half[0].receive(), "errno=0\n\n");
+}
+
+TEST_F(UapiServerTest, ManyClientsAtOnce) {
+  target_.peer_total = 1000;
+  start();
+  std::deque<std::thread> threads;
+  std::atomic<int> complete{0};
+  for (int i = 0; i < 16; ++i) {
+    threads.emplace_back([this, &complete] {
+      for (int round = 0; round < 5; ++round) {
+        complete += client().ask("get=1\n\n").ends_with("errno=0\n\n") ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  EXPECT_EQ(complete, 16 * 5);
+}
+
+TEST_F(UapiServerTest, DumpIsCompleteAndInOrder) {
+  target_.peer_total = 1000;
+  start();
+  const std::string dump = client().ask("get=1\n\n");
+  std::size_t at = 0;
+  for (std::uint64_t serial = 1; serial <= 1000; ++serial) {
+    char key[17];
+    std::snprintf(key, sizeof key, "%016llx", static_cast<unsigned long long>(serial));
+    const std::size_t found = dump.find("public_key=" + std::string(key), at);
+    ASSERT_NE(found, std::string::npos) << serial;
+    at = found;
+  }
+  EXPECT_EQ(dump.find("public_key=", at + 1), std::string::npos);
+}
+
+TEST_F(UapiServerTest, SlowReaderHoldsNobodyUpAndCostsNoPages) {
+  target_.peer_total = 100'000;
+  start();
+  Client lazy = client();
+  lazy.send("get=1\n\n");
+  EXPECT_EQ(client().ask("set=1\nfwmark=1\n\n"), "errno=0\n\n");
+  EXPECT_EQ(client().ask("set=1\nfwmark=2\n\n"), "errno=0\n\n");
+  stop();
+  EXPECT_LT(target_.pages_read, 100) << "pages are read as fast as the client takes them";
+  EXPECT_GT(target_.pages_read, 0);
+}
+
+TEST_F(UapiServerTest, LongestIdleConnectionMakesRoom) {
+  start({.sessions_max = 8});
+  std::deque<Client> clients;
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_EQ(clients.emplace_back(socket_.path()).ask("get=1\n\n"), "errno=0\n\n");
+  }
+  EXPECT_EQ(clients[0].ask("get=1\n\n"), "errno=0\n\n") << "now the second is the longest idle";
+  EXPECT_EQ(client().ask("get=1\n\n"), "errno=0\n\n");
+  EXPECT_EQ(clients[1].receive(), "<closed>");
+  EXPECT_EQ(clients[0].ask("get=1\n\n"), "errno=0\n\n");
+}
+
+TEST_F(UapiServerTest, IdleConnectionsGoBeforeOnesInARequest) {
+  start({.sessions_max = 4});
+  Client busy = client();
+  busy.send("set=1\nfwm");
+  std::deque<Client> idle;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(idle.emplace_back(socket_.path()).ask("get=1\n\n"), "errno=0\n\n");
+  }
+  EXPECT_EQ(client().ask("get=1\n\n"), "errno=0\n\n");
+  busy.send("ark=5\n\n");
+  EXPECT_EQ(busy.receive(), "errno=0\n\n");
+}
+
+TEST_F(UapiServerTest, HalfARequestTimesOut) {
+  start({.progress_timeout = 100ms});
+  Client half = client();
+  half.send("set=1\nfwm");
+  EXPECT_EQ(half.receive(), "<closed>");
+  stop();
+  EXPECT_EQ(server_->session_count(), 0U);
+}
+
+TEST_F(UapiServerTest, ReaderThatStopsTimesOut) {
+  target_.peer_total = 100'000;
+  start({.progress_timeout = 100ms});
+  Client lazy = client();
+  lazy.send("get=1\n\n");
+  std::this_thread::sleep_for(500ms);
+  EXPECT_TRUE(lazy.receive().ends_with("<closed>"));
+}
+
+TEST_F(UapiServerTest, IdleConnectionTimesOutByItsOwnLimit) {
+  start({.progress_timeout = 10s, .idle_timeout = 100ms});
+  EXPECT_EQ(client().receive(), "<closed>");
+}
+
+}  // namespace
+}  // namespace wgring::daemon
