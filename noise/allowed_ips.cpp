@@ -67,7 +67,7 @@ bool AllowedIps::insert(const Prefix& prefix, PeerId peer) noexcept {
 void AllowedIps::remove(const Prefix& prefix, PeerId peer) noexcept {
   const Key key = masked(key_of(prefix), prefix.cidr);
   const NodeId id = descend(prefix.address.family, key, prefix.cidr).parent;
-  if (id == none || node(id).cidr != prefix.cidr || node(id).peer != peer) {
+  if (peer == no_peer || id == none || node(id).cidr != prefix.cidr || node(id).peer != peer) {
     return;
   }
   disown(id);

@@ -8,7 +8,7 @@
 namespace wgring::noise {
 namespace {
 
-constexpr Duration packet_cost = 1s / 20;
+constexpr Duration packet_cost = Duration{1s} / 20;
 constexpr Duration tokens_max = packet_cost * 5;
 constexpr Duration idle_max = 1s;
 constexpr Duration collect_period = 1s;
