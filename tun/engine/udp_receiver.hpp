@@ -1,0 +1,49 @@
+// UdpReceiver: a batch of empty slots, filled by recvmmsg.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/slot_pool.hpp"
+#include "tun/engine/engine.hpp"
+#include "tun/message.hpp"
+
+namespace wgring::tun {
+
+enum class ReceiveNext : std::uint8_t {
+  more,     // the batch is full; there may be more
+  drained,  // the socket is empty
+  fatal,    // the descriptor is unusable
+};
+
+// Owner: one engine.
+class UdpReceiver {
+ public:
+  // Takes slots until a whole batch can be received.
+  void refill(SlotPool& trains) noexcept;
+  // Moves datagrams of `fd` into the inbox until that is full or the socket is empty.
+  // `kernel_drops` is that socket's running count.
+  [[nodiscard]] ReceiveNext receive(int fd, Inbox& inbox, EngineCounters& counters,
+                                    std::uint32_t& kernel_drops) noexcept;
+  void release() noexcept;
+
+ private:
+  static constexpr std::size_t batch_max = noise::wild_batch_max;
+
+  // Returns how many were received, or a negative errno.
+  [[nodiscard]] int receive_some(int fd, std::size_t count) noexcept;
+  [[nodiscard]] int drop_one(int fd, EngineCounters& counters) noexcept;
+  void accept(std::size_t count, Inbox& inbox, EngineCounters& counters,
+              std::uint32_t& kernel_drops) noexcept;
+
+  std::array<Slot, batch_max> slots_{};  // [0, filled_) are taken from the pool
+  std::size_t filled_ = 0;
+  std::array<mmsghdr, batch_max> messages_{};
+  std::array<ReceiveFrame, batch_max> frames_{};
+};
+
+// Adds what the kernel says it dropped since the last time it said so.
+void count_kernel_drops(std::uint32_t before, std::uint32_t now, EngineCounters& counters) noexcept;
+
+}  // namespace wgring::tun

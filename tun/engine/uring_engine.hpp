@@ -1,0 +1,143 @@
+// UringEngine: one io_uring for everything the shard waits for, and for all it sends.
+//
+// Receiving: per descriptor one operation waits in the ring (the doorbell) and brings the first
+// packet; what has piled up behind it is read directly, until the batch is full. With several
+// operations waiting on one descriptor each packet would wake them all, and the losers end up in
+// worker threads, where order is lost.
+// Sending: datagrams of one socket go as one linked chain that never waits; it stops at the first
+// that the kernel refuses, and the next chain starts only when this one is done.
+// Writes to TUN never wait (TUNSETSNDBUF), so the ring does them in the order of submission.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include <liburing.h>
+
+#include "tun/alarm.hpp"
+#include "tun/engine/engine.hpp"
+#include "tun/engine/send_queue.hpp"
+#include "tun/engine/tun_reader.hpp"
+#include "tun/engine/udp_receiver.hpp"
+
+namespace wgring::tun {
+
+class UringEngine {
+ public:
+  UringEngine() noexcept = default;
+  UringEngine(const UringEngine&) = delete;
+  UringEngine& operator=(const UringEngine&) = delete;
+  ~UringEngine();
+
+  [[nodiscard]] Status open(const EngineSetup& setup) noexcept;
+  void set_sockets(const UdpPair* sockets) noexcept;
+  void arm() noexcept;
+  void submit(noise::Outbox& outbox) noexcept;
+  void reap(Inbox& inbox) noexcept;
+  [[nodiscard]] bool may_sleep() const noexcept;
+  void wait(Instant deadline) noexcept;
+  [[nodiscard]] const EngineCounters& counters() const noexcept { return counters_; }
+
+ private:
+  enum class Kind : std::uint8_t { tun, receive, send, writable, write, wake, alarm, cancel };
+
+  // One operation that is in the ring at most once at a time. `generation` tells a completion of
+  // this life from one of an earlier life, which would be a bug.
+  struct Operation {
+    bool in_flight = false;
+    bool done = false;  // completed, not yet reaped
+    int result = 0;
+    std::uint32_t generation = 0;
+  };
+  struct Receive {
+    Operation operation;
+    Slot slot;
+    ReceiveFrame frame;
+    msghdr header;
+    bool more = false;  // the last batch ended before the socket was empty
+  };
+  struct Chain {
+    SendBatch batch;
+    std::array<int, SendBatch::messages_max> results;
+    std::size_t completed = 0;
+    bool in_flight = false;
+    std::uint32_t generation = 0;
+  };
+  struct Socket {
+    int fd = -1;
+    bool full = false;  // EAGAIN: no chain until the socket is writable
+    bool closing = false;
+    std::uint32_t kernel_drops = 0;
+    Receive receive;
+    Chain chain;
+    Operation writable;
+    SendQueue queue;
+  };
+  // A slot with packets that are being written to TUN.
+  struct Write {
+    Slot slot;
+    std::uint32_t left = 0;
+    std::uint32_t generation = 0;
+  };
+  static constexpr std::size_t writes_max = 64;
+
+  // --- ring ---
+  [[nodiscard]] io_uring_sqe* next_entry() noexcept;
+  void label(io_uring_sqe* entry, Kind kind, std::size_t index, std::uint32_t generation) noexcept;
+  void start(Operation& operation, io_uring_sqe* entry, Kind kind, std::size_t index) noexcept;
+  void cancel(const Operation& operation, Kind kind, std::size_t index) noexcept;
+  void enter(unsigned wait_for) noexcept;
+  void process() noexcept;
+  void complete(std::uint64_t user_data, int result) noexcept;
+  void finish(Operation& operation, std::uint32_t generation, int result) noexcept;
+  void drain(bool all) noexcept;
+
+  // --- out ---
+  void enqueue(noise::Transmit& transmit) noexcept;
+  void pump(Socket& socket) noexcept;
+  void complete_send(std::size_t index, std::uint32_t generation, int result) noexcept;
+  void settle_chain(Socket& socket) noexcept;
+  void arm_writable(Socket& socket) noexcept;
+  void deliver(noise::Deliver& run, const noise::Outbox& outbox) noexcept;
+  void complete_write(std::size_t index, std::uint32_t generation, int result) noexcept;
+
+  // --- in ---
+  void arm_tun() noexcept;
+  void arm_receive(std::size_t family) noexcept;
+  void reap_tun(Inbox& inbox) noexcept;
+  void reap_socket(Socket& socket, Inbox& inbox) noexcept;
+  void take_first(Socket& socket, Inbox& inbox) noexcept;
+  void end_tun() noexcept;
+
+  [[nodiscard]] std::size_t family_of(const Socket& socket) const noexcept {
+    return &socket == &sockets_[0] ? 0 : 1;
+  }
+
+  EngineSetup setup_;
+  io_uring ring_{};
+  bool open_ = false;
+  bool broken_ = false;  // the ring itself refuses to be entered
+  Alarm alarm_;
+  std::array<Socket, 2> sockets_;  // v4, v6
+  std::array<Write, writes_max> writes_{};
+  std::size_t writes_in_flight_ = 0;
+  std::size_t next_write_ = 0;
+  std::size_t cancels_in_flight_ = 0;
+  Operation tun_;
+  Operation wake_;
+  Operation alarm_operation_;
+  UdpReceiver receiver_;
+  TunReader reader_;
+  EngineCounters counters_;
+  Notes notes_;              // for the next reap
+  bool tun_polled_ = false;  // the kernel does not let a READ wait: ask by POLL_ADD first
+  bool tun_more_ = false;
+  bool tun_ended_ = false;
+  bool fresh_ = false;  // wait() has just looked
+  bool v6_first_ = false;
+};
+
+static_assert(Engine<UringEngine>);
+
+}  // namespace wgring::tun

@@ -1,0 +1,285 @@
+#include "tun/shard_thread.hpp"
+
+#include <span>
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+
+#include "tun/clock.hpp"
+
+namespace wgring::tun {
+
+// --- control thread ---
+
+Status ShardThread::start(const ShardSetup& setup) noexcept {
+  setup_ = setup;
+  Status status = wake_.open();
+  if (status) {
+    status = notify_.open();
+  }
+  if (status) {
+    status = pools_.open();
+  }
+  if (!status) {
+    return status;
+  }
+  // Signals are the control thread's: the new thread inherits a full mask.
+  sigset_t all{};
+  sigset_t before{};
+  ::sigfillset(&all);
+  WG_ASSERT(::pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
+  const int error = ::pthread_create(&thread_, nullptr, enter, this);
+  WG_ASSERT(::pthread_sigmask(SIG_SETMASK, &before, nullptr) == 0);
+  if (error != 0) {
+    return fail(error, "pthread_create: the shard's thread");
+  }
+  started_ = true;
+  // Pairs with the release in enter(): choice_ or open_error_ is there.
+  phase_.wait(Phase::opening, std::memory_order_acquire);
+  if (phase_.load(std::memory_order_acquire) == Phase::failed) {
+    return std::unexpected(open_error_);
+  }
+  return {};
+}
+
+ShardThread::~ShardThread() {
+  if (started_) {
+    stop_.store(true, std::memory_order_relaxed);
+    wake_.wake();
+    WG_ASSERT(::pthread_join(thread_, nullptr) == 0);
+  }
+}
+
+void ShardThread::run_task(TaskFunction function, void* task) noexcept {
+  WG_ASSERT(started_ && ::pthread_equal(::pthread_self(), thread_) == 0);
+  const std::lock_guard lock(callers_);
+  const Task entry{.function = function, .task = task};
+  const std::uint32_t done = tasks_done_.load(std::memory_order_relaxed);
+  // Pairs with the acquire in serve_task().
+  task_.store(&entry, std::memory_order_release);
+  wake_.wake();
+  // Pairs with the release in serve_task(): what the task wrote is seen.
+  tasks_done_.wait(done, std::memory_order_acquire);
+}
+
+Notices ShardThread::take_notices() noexcept {
+  Notices notices;
+  // Cleared first: what is published from here on makes the descriptor readable again.
+  notify_.clear();
+  notices.tun_gone = tun_gone_.exchange(false, std::memory_order_relaxed);
+  // Pairs with the release in publish_notes().
+  notices.fatal = fatal_.exchange(false, std::memory_order_acquire);
+  if (notices.fatal) {
+    notices.error = fatal_error_;
+  }
+  noise::Event event;
+  while (notices.events.room() > 0 && events_.pop(event)) {
+    notices.events.push_back(event);
+  }
+  notices.events_lost = events_lost_.exchange(0, std::memory_order_relaxed);
+  return notices;
+}
+
+void ShardThread::copy_stats(const ShardContext& context, ShardStats& stats) const noexcept {
+  stats.drops = context.device.drops();
+  stats.engine = epoll_ ? epoll_->counters() : uring_->counters();
+  stats.turns = turns_;
+  stats.waits = waits_;
+}
+
+// --- shard thread: start and end ---
+
+void* ShardThread::enter(void* self) noexcept {
+  auto* const shard = static_cast<ShardThread*>(self);
+  static_cast<void>(::pthread_setname_np(::pthread_self(), "wgring-shard"));
+  const Status opened = shard->open();
+  if (!opened) {
+    shard->open_error_ = opened.error();
+  }
+  // Pairs with the acquire in start().
+  shard->phase_.store(opened ? Phase::running : Phase::failed, std::memory_order_release);
+  shard->phase_.notify_one();
+  if (opened && shard->epoll_) {
+    shard->run(*shard->epoll_);
+  } else if (opened) {
+    shard->run(*shard->uring_);
+  }
+  // The ring belongs to this thread, so it ends here; the Device gives its slots back before the
+  // pools go.
+  shard->inbox_.clear();
+  shard->outbox_.clear();
+  shard->epoll_.reset();
+  shard->uring_.reset();
+  shard->device_.reset();
+  return nullptr;
+}
+
+Status ShardThread::open() noexcept {
+  refresh_now();
+  Result<EngineChoice> choice = choose_engine(setup_.engine);
+  if (!choice) {
+    return std::unexpected(choice.error());
+  }
+  choice_ = *choice;
+  Result<noise::Device> device = noise::Device::open({.memory = setup_.memory,
+                                                      .entropy = setup_.entropy,
+                                                      .aead = setup_.aead,
+                                                      .train_pool = &pools_.trains(),
+                                                      .packet_pool = &pools_.packets(),
+                                                      .shard = 0,
+                                                      .shard_bits = 0,
+                                                      .now = now_});
+  if (!device) {
+    return std::unexpected(device.error());
+  }
+  device_.emplace(std::move(*device));
+  const EngineSetup setup{.tun_fd = setup_.tun_fd,
+                          .wake_fd = wake_.fd(),
+                          .trains = &pools_.trains(),
+                          .packets = &pools_.packets()};
+  return choice_.kind == EngineKind::epoll ? epoll_.emplace().open(setup)
+                                           : uring_.emplace().open(setup);
+}
+
+// --- the loop ---
+
+template <Engine E>
+void ShardThread::run(E& engine) noexcept {
+  while (!stopping() && !failed_) {
+    turn(engine);
+  }
+  if (failed_) {
+    run_without_engine(engine);
+  }
+}
+
+template <Engine E>
+void ShardThread::turn(E& engine) noexcept {
+  turns_ += 1;
+  engine.arm();
+  const Instant due = device_->next_deadline().at;
+  if (due > now_.boottime && engine.may_sleep()) {
+    waits_ += 1;
+    engine.wait(due);
+  }
+  inbox_.clear();
+  engine.reap(inbox_);
+  refresh_now();
+  deliver_inbox(engine);
+  run_deadlines(engine);
+  serve_task(engine);
+}
+
+template <Engine E>
+void ShardThread::deliver_inbox(E& engine) noexcept {
+  if (!inbox_.wilds.empty()) {
+    device_->on_udp({inbox_.wilds.begin(), inbox_.wilds.size()}, now_, outbox_);
+    submit(engine);
+  }
+  if (!inbox_.plains.empty()) {
+    device_->on_tun({inbox_.plains.begin(), inbox_.plains.size()}, now_, outbox_);
+    submit(engine);
+  }
+  if (inbox_.notes.sources_refused) {
+    device_->forget_sources();
+  }
+  publish_notes(inbox_.notes);
+}
+
+template <Engine E>
+void ShardThread::run_deadlines(E& engine) noexcept {
+  for (int i = 0; i < deadlines_per_turn_max; ++i) {
+    if (device_->next_deadline().at > now_.boottime) {
+      return;
+    }
+    device_->on_deadline(now_, outbox_);
+    submit(engine);
+  }
+}
+
+template <Engine E>
+void ShardThread::serve_task(E& engine) noexcept {
+  // Pairs with the release in run_task().
+  const Task* const task = task_.load(std::memory_order_acquire);
+  if (task == nullptr) {
+    return;
+  }
+  task_.store(nullptr, std::memory_order_relaxed);
+  struct Owner {
+    ShardThread* shard;
+    E* engine;
+  } owner{this, &engine};
+  refresh_now();
+  ShardContext context(*device_, now_, outbox_);
+  context.owner_ = &owner;
+  context.flush_ = [](void* at) noexcept {
+    auto* const to = static_cast<Owner*>(at);
+    to->shard->submit(*to->engine);
+  };
+  context.set_sockets_ = [](void* at, const UdpPair* sockets) noexcept {
+    static_cast<Owner*>(at)->engine->set_sockets(sockets);
+  };
+  task->function(task->task, context);
+  submit(engine);
+  // Pairs with the acquire in run_task(), after which `task` is no more.
+  tasks_done_.fetch_add(1, std::memory_order_release);
+  tasks_done_.notify_one();
+}
+
+template <Engine E>
+void ShardThread::submit(E& engine) noexcept {
+  if (!outbox_.events.empty()) {
+    publish_events();
+  }
+  if (failed_) {
+    outbox_.clear();
+  } else if (!outbox_.transmits.empty() || !outbox_.delivers.empty()) {
+    engine.submit(outbox_);
+  } else {
+    outbox_.clear();
+  }
+}
+
+template <Engine E>
+void ShardThread::run_without_engine(E& engine) noexcept {
+  engine.set_sockets(nullptr);
+  while (!stopping()) {
+    pollfd wake{.fd = wake_.fd(), .events = POLLIN, .revents = 0};
+    static_cast<void>(::poll(&wake, 1, -1));
+    wake_.clear();
+    serve_task(engine);
+  }
+}
+
+void ShardThread::refresh_now() noexcept {
+  const Now now = read_clock();
+  WG_ASSERT(now.boottime >= now_.boottime);
+  now_ = now;
+}
+
+void ShardThread::publish_events() noexcept {
+  for (const noise::Event& event : outbox_.events) {
+    if (!events_.push(event)) {
+      events_lost_.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  notify_.wake();
+}
+
+void ShardThread::publish_notes(const Notes& notes) noexcept {
+  if (notes.tun_gone) {
+    tun_gone_.store(true, std::memory_order_relaxed);
+  }
+  if (notes.fatal && !failed_) {
+    failed_ = true;
+    fatal_error_ = *notes.fatal;
+    // Pairs with the acquire in take_notices().
+    fatal_.store(true, std::memory_order_release);
+  }
+  if (notes.tun_gone || notes.fatal) {
+    notify_.wake();
+  }
+}
+
+}  // namespace wgring::tun

@@ -1,0 +1,200 @@
+#include "tun/tun_device.hpp"
+
+#include <algorithm>
+#include <climits>
+#include <cstring>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <sys/ioctl.h>
+
+#include "noise/constants.hpp"
+#include "tun/tun_namespace.hpp"
+
+namespace wgring::tun {
+namespace {
+
+// POSIX has two forms of this header's flags; the kernel's are the ones of if_tun.h.
+constexpr short tun_flags = IFF_TUN | IFF_NO_PI;
+
+ifreq named(std::string_view name) noexcept {
+  ifreq question{};
+  std::copy_n(name.begin(), std::min(name.size(), sizeof question.ifr_name - 1),
+              static_cast<char*>(question.ifr_name));
+  return question;
+}
+
+Result<Fd> open_clone_device() noexcept {
+  Fd fd{::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK)};
+  if (fd) {
+    return fd;
+  }
+  switch (errno) {
+    case ENOENT:
+      return fail(errno,
+                  "open /dev/net/tun: missing; load the module 'tun' or, in a container, pass "
+                  "the device in");
+    case ENODEV:
+    case ENXIO:
+      return fail(errno, "open /dev/net/tun: this kernel has no TUN; load the module 'tun'");
+    case EACCES:
+    case EPERM:
+      return fail(errno, "open /dev/net/tun: not allowed; be root, or allow the device");
+    default:
+      return fail(errno, "open /dev/net/tun");
+  }
+}
+
+Status attach(int fd, ifreq& request) noexcept {
+  if (::ioctl(fd, TUNSETIFF, &request) == 0) {
+    return {};
+  }
+  switch (errno) {
+    case EPERM:
+      return fail(errno, "ioctl(TUNSETIFF): needs root or CAP_NET_ADMIN in this namespace");
+    case EBUSY:
+      return fail(errno, "ioctl(TUNSETIFF): an interface of this name is in use");
+    case EINVAL:
+      return fail(errno,
+                  "ioctl(TUNSETIFF): the name is not valid, or another kind of interface "
+                  "has it");
+    default:
+      return fail(errno, "ioctl(TUNSETIFF)");
+  }
+}
+
+}  // namespace
+
+Result<TunDevice> TunDevice::create(std::string_view name) noexcept {
+  if (name.empty() || name.size() >= IFNAMSIZ) {
+    return fail(EINVAL, "an interface name has 1 to 15 bytes");
+  }
+  Result<Fd> fd = open_clone_device();
+  if (!fd) {
+    return std::unexpected(fd.error());
+  }
+  ifreq request = named(name);
+  const bool existed = ::if_nametoindex(static_cast<const char*>(request.ifr_name)) != 0;
+  request.ifr_flags = tun_flags;
+  if (const Status status = attach(fd->get(), request); !status) {
+    return std::unexpected(status.error());
+  }
+  TunDevice device;
+  device.fd_ = std::move(*fd);
+  Status status = device.finish();
+  if (status && !existed) {
+    status = device.set_mtu(noise::mtu_default);
+  }
+  if (!status) {
+    return std::unexpected(status.error());
+  }
+  return device;
+}
+
+Result<TunDevice> TunDevice::adopt(Fd fd) noexcept {
+  const int flags = ::fcntl(fd.get(), F_GETFL);
+  if (flags < 0) {
+    return fail(errno, "fcntl(F_GETFL): the TUN descriptor is not open");
+  }
+  ifreq answer{};
+  if (::ioctl(fd.get(), TUNGETIFF, &answer) != 0) {
+    return fail(errno, errno == EBADFD ? "ioctl(TUNGETIFF): the descriptor has no interface yet"
+                                       : "ioctl(TUNGETIFF): the descriptor is not a TUN");
+  }
+  constexpr short unusable = IFF_VNET_HDR | IFF_TAP;
+  if ((answer.ifr_flags & tun_flags) != tun_flags || (answer.ifr_flags & unusable) != 0) {
+    return fail(EINVAL, "the TUN descriptor must be IFF_TUN | IFF_NO_PI without IFF_VNET_HDR");
+  }
+  if (::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0 ||
+      ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC) != 0) {
+    return fail(errno, "fcntl: the TUN descriptor cannot be made non-blocking");
+  }
+  TunDevice device;
+  device.fd_ = std::move(fd);
+  if (const Status status = device.finish(); !status) {
+    return std::unexpected(status.error());
+  }
+  return device;
+}
+
+Status TunDevice::finish() noexcept {
+  // A write must never wait: packets for the interface would overtake each other.
+  int unlimited = INT_MAX;
+  if (::ioctl(fd_.get(), TUNSETSNDBUF, &unlimited) != 0) {
+    return fail(errno, "ioctl(TUNSETSNDBUF)");
+  }
+  return refresh_name();
+}
+
+Status TunDevice::refresh_name() noexcept {
+  ifreq answer{};
+  if (::ioctl(fd_.get(), TUNGETIFF, &answer) != 0) {
+    return fail(errno == EBADFD ? ENODEV : errno, "ioctl(TUNGETIFF): the interface is gone");
+  }
+  static_assert(sizeof answer.ifr_name == IFNAMSIZ);
+  std::memcpy(name_.data(), static_cast<const char*>(answer.ifr_name), IFNAMSIZ);
+  name_.back() = '\0';
+  return {};
+}
+
+Status TunDevice::link_request(unsigned long request, ifreq& question) const noexcept {
+  Result<Fd> socket = open_link_socket(fd_.get());
+  if (!socket) {
+    return std::unexpected(socket.error());
+  }
+  if (::ioctl(socket->get(), request, &question) != 0) {
+    return fail(errno, errno == EPERM ? "link ioctl: needs root or CAP_NET_ADMIN"
+                                      : "link ioctl: the interface refused the request");
+  }
+  return {};
+}
+
+Result<std::uint32_t> TunDevice::mtu() const noexcept {
+  ifreq question = named(name());
+  if (const Status status = link_request(SIOCGIFMTU, question); !status) {
+    return std::unexpected(status.error());
+  }
+  return static_cast<std::uint32_t>(question.ifr_mtu);
+}
+
+Status TunDevice::set_mtu(std::uint32_t mtu_bytes) noexcept {
+  if (mtu_bytes > INT_MAX) {
+    return fail(EINVAL, "the MTU is out of range");
+  }
+  ifreq question = named(name());
+  question.ifr_mtu = static_cast<int>(mtu_bytes);
+  return link_request(SIOCSIFMTU, question);
+}
+
+Result<std::uint32_t> TunDevice::interface_index() const noexcept {
+  ifreq question = named(name());
+  if (const Status status = link_request(SIOCGIFINDEX, question); !status) {
+    return std::unexpected(status.error());
+  }
+  return static_cast<std::uint32_t>(question.ifr_ifindex);
+}
+
+TunState TunDevice::state() const noexcept {
+  ifreq answer{};
+  if (::ioctl(fd_.get(), TUNGETIFF, &answer) != 0) {
+    return TunState::gone;
+  }
+  // The name of this very moment: the interface may have been renamed.
+  ifreq question = named(static_cast<const char*>(answer.ifr_name));
+  if (link_request(SIOCGIFFLAGS, question)) {
+    return (question.ifr_flags & IFF_UP) != 0 ? TunState::up : TunState::down;
+  }
+  // An empty packet is refused either way; what matters is with which word.
+  if (::write(fd_.get(), "", 0) < 0) {
+    if (errno == EBADFD) {
+      return TunState::gone;
+    }
+    if (errno == EIO) {
+      return TunState::down;
+    }
+  }
+  return TunState::up;
+}
+
+}  // namespace wgring::tun

@@ -1,0 +1,51 @@
+// TunDevice: the inner side of the tunnel, an IFF_TUN interface without packet information.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include <net/if.h>
+
+#include "base/result.hpp"
+#include "tun/fd.hpp"
+
+namespace wgring::tun {
+
+enum class TunState : std::uint8_t { up, down, gone };
+
+// Owner: the control thread; the engine reads and writes fd() meanwhile. The interface goes when
+// the last descriptor of it is closed, unless someone made it persistent.
+// Questions about the interface are asked in the namespace it is in now, which may not be ours.
+class TunDevice {
+ public:
+  TunDevice() noexcept = default;
+
+  // Creates the interface (mtu_default set), or attaches to a persistent one of that name.
+  [[nodiscard]] static Result<TunDevice> create(std::string_view name) noexcept;
+  // Takes over a descriptor that has been through TUNSETIFF already (WG_TUN_FD).
+  [[nodiscard]] static Result<TunDevice> adopt(Fd fd) noexcept;
+
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  // As of the last refresh_name(): an interface may be renamed.
+  [[nodiscard]] std::string_view name() const noexcept { return std::string_view{name_.data()}; }
+  // ENODEV: the interface is gone.
+  [[nodiscard]] Status refresh_name() noexcept;
+
+  // EXDEV: the interface has been moved to a namespace that this process may not enter.
+  [[nodiscard]] Result<std::uint32_t> mtu() const noexcept;
+  [[nodiscard]] Status set_mtu(std::uint32_t mtu_bytes) noexcept;
+  [[nodiscard]] Result<std::uint32_t> interface_index() const noexcept;
+  // Needs no access to the interface's namespace; without it `down` may be seen as `up` on
+  // kernels from 4.19 on.
+  [[nodiscard]] TunState state() const noexcept;
+
+ private:
+  [[nodiscard]] Status finish() noexcept;
+  [[nodiscard]] Status link_request(unsigned long request, ifreq& question) const noexcept;
+
+  Fd fd_;
+  std::array<char, IFNAMSIZ> name_{};
+};
+
+}  // namespace wgring::tun

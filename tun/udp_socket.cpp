@@ -1,0 +1,183 @@
+#include "tun/udp_socket.hpp"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "base/assert.hpp"
+
+namespace wgring::tun {
+namespace {
+
+constexpr int pair_tries_max = 100;
+// One second of 56 Mbit/s; bursts of a whole turn of trains fit many times over.
+constexpr int buffer_bytes = 7 * 1024 * 1024;
+
+bool set_int(int fd, int level, int option, int value) noexcept {
+  return ::setsockopt(fd, level, option, &value, sizeof value) == 0;
+}
+
+// The kernel's own limit applies when the privileged option is refused: less is not an error.
+void grow_buffer(int fd, int forced, int plain) noexcept {
+  if (!set_int(fd, SOL_SOCKET, forced, buffer_bytes)) {
+    static_cast<void>(set_int(fd, SOL_SOCKET, plain, buffer_bytes));
+  }
+}
+
+Status set_options_v4(int fd) noexcept {
+  if (!set_int(fd, IPPROTO_IP, IP_PKTINFO, 1)) {
+    return fail(errno, "setsockopt(IP_PKTINFO)");
+  }
+  if (!set_int(fd, IPPROTO_IP, IP_RECVTOS, 1)) {
+    return fail(errno, "setsockopt(IP_RECVTOS)");
+  }
+  if (!set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)) {
+    return fail(errno, "setsockopt(IP_MTU_DISCOVER)");
+  }
+  return {};
+}
+
+Status set_options_v6(int fd) noexcept {
+  if (!set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) {
+    return fail(errno, "setsockopt(IPV6_V6ONLY)");
+  }
+  if (!set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)) {
+    return fail(errno, "setsockopt(IPV6_RECVPKTINFO)");
+  }
+  if (!set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1)) {
+    return fail(errno, "setsockopt(IPV6_RECVTCLASS)");
+  }
+  if (!set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT)) {
+    return fail(errno, "setsockopt(IPV6_MTU_DISCOVER)");
+  }
+  return {};
+}
+
+Status set_mark(int fd, std::uint32_t fwmark) noexcept {
+  if (::setsockopt(fd, SOL_SOCKET, SO_MARK, &fwmark, sizeof fwmark) != 0) {
+    return fail(errno, errno == EPERM ? "setsockopt(SO_MARK): needs root or CAP_NET_ADMIN"
+                                      : "setsockopt(SO_MARK)");
+  }
+  return {};
+}
+
+Status bind_any(int fd, int family, std::uint16_t port) noexcept {
+  sockaddr_in6 v6{};
+  sockaddr_in v4{};
+  v4.sin_family = AF_INET;
+  v4.sin_port = htons(port);
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(port);
+  const auto* const at = family == AF_INET ? reinterpret_cast<const sockaddr*>(&v4)
+                                           : reinterpret_cast<const sockaddr*>(&v6);
+  const auto bytes = static_cast<socklen_t>(family == AF_INET ? sizeof v4 : sizeof v6);
+  if (::bind(fd, at, bytes) == 0) {
+    return {};
+  }
+  switch (errno) {
+    case EADDRINUSE:
+      return fail(errno, "bind: the UDP port is in use by another socket");
+    case EACCES:
+      return fail(errno, "bind: a port below 1024 needs root or CAP_NET_BIND_SERVICE");
+    default:
+      return fail(errno, "bind: UDP port");
+  }
+}
+
+Result<Fd> open_socket(int family, std::uint16_t port, std::uint32_t fwmark) noexcept {
+  Fd fd{::socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP)};
+  if (!fd) {
+    return fail(errno,
+                family == AF_INET ? "socket(AF_INET, SOCK_DGRAM)" : "socket(AF_INET6, SOCK_DGRAM)");
+  }
+  Status status = family == AF_INET ? set_options_v4(fd.get()) : set_options_v6(fd.get());
+  if (status && fwmark != 0) {
+    status = set_mark(fd.get(), fwmark);
+  }
+  if (!status) {
+    return std::unexpected(status.error());
+  }
+  grow_buffer(fd.get(), SO_RCVBUFFORCE, SO_RCVBUF);
+  grow_buffer(fd.get(), SO_SNDBUFFORCE, SO_SNDBUF);
+  // Datagrams lost for want of buffer are shown by the kernel with the next one that arrives.
+  static_cast<void>(set_int(fd.get(), SOL_SOCKET, SO_RXQ_OVFL, 1));
+  status = bind_any(fd.get(), family, port);
+  if (!status) {
+    return std::unexpected(status.error());
+  }
+  return fd;
+}
+
+Result<std::uint16_t> port_of(int fd) noexcept {
+  sockaddr_storage at{};
+  socklen_t bytes = sizeof at;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &bytes) != 0) {
+    return fail(errno, "getsockname");
+  }
+  return ntohs(at.ss_family == AF_INET ? reinterpret_cast<const sockaddr_in*>(&at)->sin_port
+                                       : reinterpret_cast<const sockaddr_in6*>(&at)->sin6_port);
+}
+
+}  // namespace
+
+Result<UdpPair> UdpPair::open_once(std::uint16_t port, std::uint32_t fwmark) noexcept {
+  UdpPair pair;
+  Result<Fd> v4 = open_socket(AF_INET, port, fwmark);
+  if (v4) {
+    pair.v4_ = std::move(*v4);
+    const Result<std::uint16_t> bound = port_of(pair.v4_.get());
+    if (!bound) {
+      return std::unexpected(bound.error());
+    }
+    port = *bound;
+  } else if (v4.error().errno_value != EAFNOSUPPORT) {
+    return std::unexpected(v4.error());
+  }
+  Result<Fd> v6 = open_socket(AF_INET6, port, fwmark);
+  if (v6) {
+    pair.v6_ = std::move(*v6);
+    const Result<std::uint16_t> bound = port_of(pair.v6_.get());
+    if (!bound) {
+      return std::unexpected(bound.error());
+    }
+    port = *bound;
+  } else if (v6.error().errno_value != EAFNOSUPPORT || !pair.v4_) {
+    return std::unexpected(v6.error());
+  }
+  pair.port_ = port;
+  pair.fwmark_ = fwmark;
+  return pair;
+}
+
+Result<UdpPair> UdpPair::open(std::uint16_t port, std::uint32_t fwmark) noexcept {
+  Result<UdpPair> pair = open_once(port, fwmark);
+  // A port that was free in v4 may be taken in v6: another one may be free in both.
+  for (int tries = 1; port == 0 && tries < pair_tries_max; ++tries) {
+    if (pair || pair.error().errno_value != EADDRINUSE) {
+      break;
+    }
+    pair = open_once(port, fwmark);
+  }
+  return pair;
+}
+
+Status UdpPair::set_fwmark(std::uint32_t fwmark) noexcept {
+  if (v4_) {
+    if (Status status = set_mark(v4_.get(), fwmark); !status) {
+      return status;
+    }
+  }
+  if (v6_) {
+    if (Status status = set_mark(v6_.get(), fwmark); !status) {
+      if (v4_) {
+        // Best effort: what was allowed to be set a moment ago is set back.
+        static_cast<void>(set_mark(v4_.get(), fwmark_));
+      }
+      return status;
+    }
+  }
+  fwmark_ = fwmark;
+  return {};
+}
+
+}  // namespace wgring::tun

@@ -1,0 +1,39 @@
+// UdpPair: the two sockets of an interface, v4 and v6, on one port (protocol 18).
+#pragma once
+
+#include <cstdint>
+
+#include "base/result.hpp"
+#include "tun/fd.hpp"
+
+namespace wgring::tun {
+
+// Owner: the control thread, which lends it to the engine. Order: a replacement is opened before
+// the old pair is closed, and the old one is closed only after the engine let go of it
+// (set_sockets). The sockets stay in the network namespace in which they were opened.
+class UdpPair {
+ public:
+  UdpPair() noexcept = default;
+
+  // Port 0: the kernel chooses one that is free in both families. One family may be missing in
+  // the kernel, not both. A mark of 0 sets none and needs no privilege.
+  [[nodiscard]] static Result<UdpPair> open(std::uint16_t port, std::uint32_t fwmark) noexcept;
+
+  // -1: this kernel does not have the family.
+  [[nodiscard]] int v4() const noexcept { return v4_.get(); }
+  [[nodiscard]] int v6() const noexcept { return v6_.get(); }
+  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+  [[nodiscard]] std::uint32_t fwmark() const noexcept { return fwmark_; }
+  // Both sockets or, after an error, none. May be called while an engine uses the pair.
+  [[nodiscard]] Status set_fwmark(std::uint32_t fwmark) noexcept;
+
+ private:
+  [[nodiscard]] static Result<UdpPair> open_once(std::uint16_t port, std::uint32_t fwmark) noexcept;
+
+  Fd v4_;
+  Fd v6_;
+  std::uint16_t port_ = 0;
+  std::uint32_t fwmark_ = 0;
+};
+
+}  // namespace wgring::tun
