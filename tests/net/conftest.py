@@ -13,6 +13,7 @@ from lab.lab import Lab  # noqa: E402
 from lab.pair import Pair  # noqa: E402
 from lab.run import LabError, run  # noqa: E402
 from lab.space import Space, processes_in  # noqa: E402
+from lab.talk import Talk, ends_of  # noqa: E402
 
 
 def host_state():
@@ -60,17 +61,16 @@ def pytest_collection_modifyitems(config, items):
         ours = [item for item in items if item.get_closest_marker("ours")]
         config.hook.pytest_deselected(items=ours)
         items[:] = [item for item in items if item not in ours]
-    items.sort(key=lambda item: "background" in item.keywords)
+    items.sort(key=lambda item: item.get_closest_marker("background") is not None)
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
-    for name in ("lab", "background_lab"):
-        lab = getattr(item, "funcargs", {}).get(name)
-        if report.failed and isinstance(lab, Lab):
-            report.sections.append(("daemon logs", lab.logs()))
+    lab = getattr(item, "funcargs", {}).get("lab")
+    if report.failed and isinstance(lab, Lab):
+        report.sections.append(("daemon logs", lab.logs()))
 
 
 @pytest.fixture
@@ -98,6 +98,23 @@ def each_engine(request):
 @pytest.fixture(scope="session")
 def go_current():
     return peers.current_wireguard_go()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def talks(request, tmp_path_factory):
+    """Talks that go on while other tests run; begun first when some test will ask for them."""
+    begun = {}
+    try:
+        wanted = [item.callspec.params["name"] for item in request.session.items
+                  if "talks" in getattr(item, "fixturenames", ())
+                  and item.get_closest_marker("background")]
+        for name in wanted:
+            begun[name] = Talk(tmp_path_factory.mktemp(name))
+            begun[name].begin(*ends_of(name))
+        yield begun
+    finally:
+        problems = [problem for talk in begun.values() for problem in talk.close()]
+    assert not problems, "\n".join(problems)
 
 
 @pytest.fixture(params=peers.others())

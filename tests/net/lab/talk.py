@@ -1,0 +1,85 @@
+"""Tunnels that talk in the background of a whole run, so that waiting for a rekey costs little."""
+
+import re
+import time
+
+from lab import peers
+from lab.lab import Lab
+from lab.pair import Pair
+from lab.run import LabError, wait_for
+
+REKEY_AFTER_S, SPARE_S = 120, 10
+INTERVAL_S = 0.1
+
+
+class Talk:
+    """A pair whose left end pings without pause; left began, so left is who rekeys."""
+
+    def __init__(self, directory):
+        self.lab = Lab(directory)
+        self.report = directory / "ping.txt"
+        self.failure = None
+
+    def begin(self, left, right, psk):
+        """A talk that cannot begin must fail its own test, not the whole run."""
+        try:
+            self._begin(left, right, psk)
+        except LabError as error:
+            self.failure = error
+
+    def _begin(self, left, right, psk):
+        self.pair = Pair(self.lab, left, right, psk=psk).know_endpoint()
+        self.started = time.monotonic()
+        with self.report.open("w") as report:
+            process, self.pid = self.pair.left.space.popen(
+                ["ping", "-n", "-q", "-i", str(INTERVAL_S), self.pair.right.inner4],
+                stdout=report, stderr=report)
+        self.ping = self.lab.own(process)
+        self.pair.wait_handshake()
+        self.first = self.pair.left.view(self.pair.right).latest_handshake
+
+    def close(self):
+        """What went wrong at the end."""
+        try:
+            self.lab.close()
+        except LabError as error:
+            return [str(error)]
+        return []
+
+    def wait(self):
+        """Until a little after the new keys are due."""
+        if self.failure:
+            raise self.failure
+        left = self.started + REKEY_AFTER_S + SPARE_S - time.monotonic()
+        wait_for(lambda: self.pair.left.view(self.pair.right).latest_handshake > self.first,
+                 "a new handshake", timeout=max(left, 1) + 5, pause=0.5)
+        time.sleep(2)  # pings under the new keys
+
+    def lost(self):
+        self.pair.left.space.run("kill", "-INT", inner_pid(self.pid))
+        self.ping.wait(timeout=10)
+        sent, received = re.search(r"(\d+) packets transmitted, (\d+) received",
+                                   self.report.read_text()).groups()
+        assert int(sent) * INTERVAL_S > REKEY_AFTER_S - 10
+        return int(sent) - int(received)
+
+
+def inner_pid(pid):
+    """The number that a process has inside its own pid namespace."""
+    status = open(f"/proc/{pid}/status").read()
+    return re.search(r"NSpid:.*\t(\d+)$", status, re.M)[1]
+
+
+def names():
+    return [f"ours-{engine}" for engine in peers.engines()] + ["ours-to-go", "go-to-ours"]
+
+
+def ends_of(name):
+    """(left, right, with preshared key) of a talk."""
+    go = peers.current_wireguard_go() if peers.go_toolchain() else peers.debian_wireguard_go()
+    if name == "ours-to-go":
+        return peers.under_test(), go, False
+    if name == "go-to-ours":
+        return go, peers.under_test(), False
+    engine = name.removeprefix("ours-")
+    return peers.under_test(engine), peers.under_test(engine), True

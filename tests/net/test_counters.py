@@ -1,0 +1,79 @@
+"""What `wg show` and the link count after a known exchange.
+
+    left  eth0 10.0.0.1, fd00:a::1  --- wire ---  right  eth0 10.0.0.2, fd00:a::2
+          wg0 192.168.241.1, fd00:b::1  tunnel           wg0 192.168.241.2, fd00:b::2
+
+An inner ping of 84 bytes is padded to 96 and has 32 bytes around it: 128. An initiation has
+148 bytes, a response 92.
+"""
+
+import time
+
+import pytest
+
+from lab.pair import DEVICE
+from lab.run import wait_for
+from lab.traffic import ping
+
+PING, INITIATION, RESPONSE, KEEPALIVE = 128, 148, 92, 32
+
+
+def transfer(end, other):
+    view = end.view(other)
+    return view.rx_bytes, view.tx_bytes
+
+
+def link_bytes(end, direction):
+    return int(end.space.path(f"/sys/class/net/{DEVICE}/statistics/{direction}_bytes").read_text())
+
+
+@pytest.fixture
+def pinged(pair):
+    """Ten pings from left to right over a new tunnel, counted before any keepalive is due."""
+    ping(pair.left.space, pair.right.inner4, count=10)
+    return pair
+
+
+def test_transfer_is_exact_on_both_ends_after_ten_pings(pinged):
+    left, right = pinged.left, pinged.right
+    assert transfer(left, right) == (RESPONSE + 10 * PING, INITIATION + 10 * PING) == (1372, 1428)
+    assert transfer(right, left) == (INITIATION + 10 * PING, RESPONSE + 10 * PING)
+
+
+def test_link_counts_the_inner_packets(pinged):
+    for end in (pinged.left, pinged.right):
+        assert link_bytes(end, "rx") == 10 * 84
+
+
+def test_latest_handshake_is_now_on_both_ends(pinged):
+    for end, other in ((pinged.left, pinged.right), (pinged.right, pinged.left)):
+        assert abs(end.view(other).latest_handshake - time.time()) < 5
+
+
+def test_show_transfer_says_the_same_as_dump(pinged):
+    left, right = pinged.left, pinged.right
+    key, received, sent = left.wg.show("transfer").split()
+    assert (key, int(received), int(sent)) == (right.key.public, 1372, 1428)
+
+
+def test_endpoint_of_the_initiator_is_learnt_and_shown(pinged):
+    left, right = pinged.left, pinged.right
+    assert right.wg.show("endpoints").split() == [left.key.public, left.endpoint(4)]
+
+
+def test_one_way_data_is_answered_by_one_keepalive_ten_seconds_later(pair):
+    """right has nothing to send, so it proves after 10 s that it is there; then silence."""
+    left, right = pair.left, pair.right
+    right.space.run("iptables", "-A", "INPUT", "-i", DEVICE, "-j", "DROP")
+    assert ping(left.space, right.inner4, count=1, check=False, wait=1) == 0
+    assert transfer(left, right) == (RESPONSE, INITIATION + PING)
+    wait_for(lambda: transfer(left, right)[0] == RESPONSE + KEEPALIVE, "the keepalive", timeout=13)
+    time.sleep(4)  # past the 15 s after which an unanswered sender would begin a new handshake
+    assert transfer(left, right) == (RESPONSE + KEEPALIVE, INITIATION + PING)
+
+
+def test_counters_start_again_with_a_peer_that_was_removed(pinged):
+    left, right = pinged.left, pinged.right
+    left.wg.set(f"peer {right.key.public} remove")
+    left.add_peer(right)
+    assert transfer(left, right) == (0, 0)

@@ -1,0 +1,23 @@
+"""One real rekey: a tunnel that talks for more than two minutes changes its keys unnoticed.
+
+    left  eth0 10.0.0.1  --- wire ---  right  eth0 10.0.0.2
+
+The talks start with the run (fixture `talks` in conftest.py) and go on in the background; these
+tests are sorted last and wait only for what is left of the time.
+"""
+
+import pytest
+
+from lab.talk import REKEY_AFTER_S, SPARE_S, names
+
+pytestmark = pytest.mark.background
+
+
+@pytest.mark.parametrize("name", names())
+def test_keys_change_after_120_seconds_and_no_packet_is_lost(talks, name):
+    talk = talks[name]
+    talk.wait()
+    age = talk.pair.left.view(talk.pair.right).latest_handshake - talk.first
+    assert REKEY_AFTER_S <= age <= REKEY_AFTER_S + SPARE_S
+    assert talk.pair.right.view(talk.pair.left).latest_handshake > talk.first
+    assert talk.lost() == 0

@@ -1,0 +1,110 @@
+"""A minute of traffic through a daemon built with sanitizers: nothing to report, a clean end.
+
+    left  eth0 10.0.0.1  --- wire ---  right  eth0 10.0.0.2
+
+WGRING_BIN names the sanitizer build. The fixture `lab` fails the test when a daemon does not end
+with 0 or has a sanitizer's report in its log.
+"""
+
+import threading
+import time
+
+import pytest
+
+from lab.pair import Pair
+from lab.traffic import iperf_server, ping, tcp_bytes, udp_loss_percent
+from lab.wgtool import Key
+
+pytestmark = pytest.mark.sanitizer
+
+SECONDS = 60
+OPTIONS = {
+    "ASAN_OPTIONS": "halt_on_error=1:abort_on_error=0:detect_leaks=1:exitcode=99",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=99",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:exitcode=99",
+}
+
+
+@pytest.fixture(autouse=True)
+def sanitizers_end_the_process(monkeypatch):
+    for name, value in OPTIONS.items():
+        monkeypatch.setenv(name, value)
+
+
+class Bystander(threading.Thread):
+    """An operator who looks and changes things all the time."""
+
+    def __init__(self, pair):
+        super().__init__(daemon=True)
+        self.pair, self.rounds, self.problem = pair, 0, None
+        self._end = threading.Event()
+
+    def run(self):
+        try:
+            while not self._end.is_set():
+                self._round()
+        except Exception as error:  # shown by stop(), in the test's own thread
+            self.problem = error
+
+    def _round(self):
+        other = Key().public
+        for end in (self.pair.left, self.pair.right):
+            end.wg.show()
+            end.wg.set(f"peer {other} allowed-ips 10.77.0.0/24 endpoint 10.0.0.77:7")
+            end.wg.dump()
+            end.wg.set(f"peer {other} remove")
+        self.pair.left.wg.set(f"fwmark {self.rounds % 3}")
+        self.rounds += 1
+        self._end.wait(0.2)
+
+    def stop(self):
+        self._end.set()
+        self.join(timeout=30)
+        assert self.problem is None, self.problem
+        assert self.rounds > 3
+
+
+def traffic(pair, until):
+    """TCP there, TCP back, UDP, in turns until the time is over."""
+    left, right = pair.left.space, pair.right
+    while time.monotonic() < until:
+        assert tcp_bytes(left, right.inner4, seconds=3) > 0
+        assert tcp_bytes(left, right.inner6, "-R", "-P", "4", seconds=3) > 0
+        assert udp_loss_percent(left, right.inner4, rate="10M", seconds=2) < 50
+
+
+def test_a_minute_of_traffic_is_clean(lab, each_engine):
+    pair = Pair(lab, each_engine, each_engine, psk=True).know_endpoint()
+    ping(pair.left.space, pair.right.inner4, wait=5)
+    bystander = Bystander(pair)
+    bystander.start()
+    with iperf_server(pair.right.space, "::"):
+        traffic(pair, time.monotonic() + SECONDS)
+    bystander.stop()
+    for end in (pair.left, pair.right):
+        assert end.daemon.stop() == 0
+        assert end.daemon.complaints() == []
+
+
+def test_changes_under_traffic_are_clean(lab, each_engine):
+    """Link down and up, port, key, MTU and peer changes while packets are in flight."""
+    pair = Pair(lab, each_engine, each_engine).know_endpoint()
+    left, right = pair.left, pair.right
+    ping(left.space, right.inner4, wait=5)
+    pinger, _ = left.space.popen(["ping", "-q", "-f", "-w", "20", right.inner4], stdout=-3)
+    lab.own(pinger)
+    for number in range(10):
+        left.wg.set(f"listen-port {2000 + number}")
+        left.space.ip(f"link set wg0 mtu {1280 + number}")
+        left.space.ip("link set wg0 down")
+        left.space.ip("link set wg0 up")
+        left.key = Key()
+        left.wg.set_private_key(left.key.private)
+        right.add_peer(left)
+        left.wg.set(f"peer {right.key.public} remove")
+        left.add_peer(right)
+        pair.know_endpoint(4 if number % 2 else 6)
+        ping(left.space, right.inner4, count=1, wait=10)
+    for end in (left, right):
+        assert end.daemon.stop() == 0
+        assert end.daemon.complaints() == []

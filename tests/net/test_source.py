@@ -1,0 +1,99 @@
+"""The address a packet leaves from: the one that its peer speaks to.
+
+    left  eth0 10.0.0.1, fd00:a::1  --- wire ---  right  eth0 10.0.0.2, fd00:a::2
+                                                         also 10.0.0.22, fd00:a::22
+                                                         lo   10.9.9.9, fd00:9::9
+"""
+
+import pytest
+
+from lab.run import wait_for
+from lab.traffic import ping, reaches
+
+PORT = 1002
+PLACES = {
+    "first-v4": "10.0.0.2", "second-v4": "10.0.0.22", "loopback-v4": "10.9.9.9",
+    "first-v6": "fd00:a::2", "second-v6": "fd00:a::22", "loopback-v6": "fd00:9::9",
+}
+
+
+def shown(address, port=PORT):
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+@pytest.fixture
+def many(pair):
+    """right can be spoken to at each of the places."""
+    right, left = pair.right.space, pair.left.space
+    right.address("eth0", "10.0.0.22/24", "fd00:a::22/64")
+    right.address("lo", "10.9.9.9/32", "fd00:9::9/128")
+    left.ip("route add 10.9.9.9 via 10.0.0.2")
+    left.ip("-6 route add fd00:9::9 via fd00:a::2")
+    return pair
+
+
+def speak_to(pair, address):
+    pair.left.wg.set(f"peer {pair.right.key.public} endpoint {shown(address)}")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_replies_leave_from_the_address_the_packet_came_to(many, place):
+    """Would right answer from another address, left would take that for right's endpoint."""
+    speak_to(many, PLACES[place])
+    ping(many.left.space, many.right.inner4)
+    assert many.left.view(many.right).endpoint == shown(PLACES[place])
+    ping(many.right.space, many.left.inner4)
+    assert many.left.view(many.right).endpoint == shown(PLACES[place])
+
+
+def test_replies_follow_when_the_peer_speaks_to_another_address(many):
+    for place in ("first-v4", "second-v6", "loopback-v4", "second-v4", "first-v6"):
+        speak_to(many, PLACES[place])
+        ping(many.left.space, many.right.inner4)
+        ping(many.right.space, many.left.inner4)
+        assert many.left.view(many.right).endpoint == shown(PLACES[place])
+
+
+@pytest.mark.ours  # wireguard-go keeps a cached source that is no longer an address
+@pytest.mark.parametrize("place, kept", [("second-v4", "first-v4"), ("second-v6", "first-v6")])
+def test_source_that_was_removed_is_replaced_within_a_second(many, place, kept):
+    """right's cached source disappears: its next packet leaves from what is left."""
+    speak_to(many, PLACES[place])
+    ping(many.left.space, many.right.inner4)
+    bits = 64 if ":" in PLACES[place] else 24
+    many.right.space.ip(f"addr del {PLACES[place]}/{bits} dev eth0")
+    ping(many.right.space, many.left.inner4, count=1, wait=1, interval=1)
+    assert many.left.view(many.right).endpoint == shown(PLACES[kept])
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("family", [4, 6])
+def test_better_route_through_another_interface_is_taken(pair, family):
+    """right's loopback is reached by eth0 first and by eth1 when that becomes better."""
+    left, right = pair.left, pair.right
+    left.space.wire(right.space, "eth1", "eth1")
+    left.space.address("eth1", "10.1.0.1/24", "fd00:c::1/64")
+    right.space.address("eth1", "10.1.0.2/24", "fd00:c::2/64")
+    right.space.address("lo", "10.9.9.9/32", "fd00:9::9/128")
+    target, slow, fast, source = {
+        4: ("10.9.9.9", "10.0.0.2", "10.1.0.2", "10.1.0.1"),
+        6: ("fd00:9::9", "fd00:a::2", "fd00:c::2", "fd00:c::1")}[family]
+    for space in (left.space, right.space):
+        space.sysctl("net.ipv4.conf.all.rp_filter", 0)
+    left.space.ip(f"-{family} route add {target} via {slow} metric 1000")
+    speak_to(pair, target)
+    ping(left.space, right.inner4)
+    ping(right.space, left.inner4)
+    left.space.ip(f"-{family} route add {target} via {fast} metric 10")
+    wait_for(lambda: reaches(left.space, right.inner4)
+             and right.view(left).endpoint == shown(source, left.port), "the better route")
+    ping(right.space, left.inner4)
+
+
+def test_route_that_disappears_and_returns_does_not_end_the_tunnel(pair):
+    left, right = pair.left, pair.right
+    ping(left.space, right.inner4)
+    left.space.ip("link set eth0 down")
+    assert not reaches(left.space, right.inner4)
+    left.space.ip("link set eth0 up")
+    wait_for(lambda: reaches(left.space, right.inner4), "traffic after the wire is back")
