@@ -6,13 +6,15 @@ WGRING_BIN names the sanitizer build. The fixture `lab` fails the test when a da
 with 0 or has a sanitizer's report in its log.
 """
 
+import subprocess
 import threading
 import time
 
 import pytest
 
 from lab.pair import Pair
-from lab.traffic import iperf_server, ping, tcp_bytes, udp_loss_percent
+from lab.run import wait_for
+from lab.traffic import iperf_server, ping, reaches, tcp_bytes, udp_loss_percent
 from lab.wgtool import Key
 
 pytestmark = pytest.mark.sanitizer
@@ -91,7 +93,7 @@ def test_changes_under_traffic_are_clean(lab, each_engine):
     pair = Pair(lab, each_engine, each_engine).know_endpoint()
     left, right = pair.left, pair.right
     ping(left.space, right.inner4, wait=5)
-    pinger, _ = left.space.popen(["ping", "-q", "-f", "-w", "20", right.inner4], stdout=-3)
+    pinger, _ = left.space.popen(["ping", "-q", "-f", right.inner4], stdout=subprocess.DEVNULL)
     lab.own(pinger)
     for number in range(10):
         left.wg.set(f"listen-port {2000 + number}")
@@ -104,7 +106,8 @@ def test_changes_under_traffic_are_clean(lab, each_engine):
         left.wg.set(f"peer {right.key.public} remove")
         left.add_peer(right)
         pair.know_endpoint(4 if number % 2 else 6)
-        ping(left.space, right.inner4, count=1, wait=10)
+        # A single staged ping may be pushed out by the flood: ask until one comes back.
+        wait_for(lambda: reaches(left.space, right.inner4), "traffic after the change", 30)
     for end in (left, right):
         assert end.daemon.stop() == 0
         assert end.daemon.complaints() == []

@@ -59,9 +59,11 @@ class Lab:
     def close(self):
         """Raises when a daemon did not end well, after everything is gone."""
         problems = self._stop_daemons()
+        self.daemons = []
         for process in self._processes:
             kill_group(process)
             process.wait()
+        self._processes = []
         for space in self.spaces:
             with contextlib.suppress(FileNotFoundError):
                 space.close()

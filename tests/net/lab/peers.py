@@ -105,13 +105,13 @@ def not_run():
     return lines
 
 
-def missing_prerequisites():
+def missing_prerequisites(tools=TOOLS):
     """One line per thing that the whole run needs and that is not there."""
     lines = []
     if os.geteuid() != 0:
         lines.append("root is needed to make network namespaces: run as root or through sudo")
     if not os.path.exists("/dev/net/tun"):
         lines.append("/dev/net/tun is missing: load the tun module or give the container the device")
-    lines += [f"{tool} is missing: apt install {package}" for tool, package in TOOLS.items()
+    lines += [f"{tool} is missing: apt install {TOOLS[tool]}" for tool in tools
               if shutil.which(tool) is None]
     return lines
