@@ -1,0 +1,181 @@
+#include "noise/split.hpp"
+
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "tests/noise/ip_packet.hpp"
+
+namespace wgring::noise {
+namespace {
+
+using test::ones_sum;
+using test::Packet;
+
+enum class Transport : std::uint8_t { tcp = 6, udp = 17 };
+
+struct Shape {
+  bool v4 = true;
+  Transport transport = Transport::tcp;
+  std::size_t option_bytes = 0;  // TCP options, or IPv4 options for UDP
+  std::size_t payload_bytes = 0;
+  std::uint16_t segment_bytes = 0;
+};
+
+struct Super {
+  Packet packet;
+  VnetHeader header;
+  std::size_t transport_at = 0;
+  std::size_t headers = 0;
+};
+
+// A super-packet as the kernel gives it: one header with the totals, the payload numbered.
+[[nodiscard]] Super make(const Shape& shape) {
+  const bool tcp = shape.transport == Transport::tcp;
+  const std::size_t ip_options = shape.v4 && !tcp ? shape.option_bytes : 0;
+  const std::size_t transport_bytes = tcp ? 20 + shape.option_bytes : 8;
+  const auto protocol = static_cast<std::uint8_t>(shape.transport);
+  Super super;
+  super.transport_at = shape.v4 ? 20 + ip_options : 40;
+  super.headers = super.transport_at + transport_bytes;
+  const std::size_t behind_ip = ip_options + transport_bytes + shape.payload_bytes;
+  super.packet =
+      shape.v4 ? test::v4_packet(behind_ip, protocol) : test::v6_packet(behind_ip, protocol);
+  Packet& packet = super.packet;
+  if (shape.v4) {
+    packet[0] = static_cast<std::uint8_t>(0x40U + super.transport_at / 4);
+    store_be16(packet.data() + 4, 0xfffe);  // identification wraps
+    std::fill_n(packet.begin() + 20, ip_options, std::uint8_t{1});
+  }
+  std::uint8_t* const transport = packet.data() + super.transport_at;
+  if (tcp) {
+    store_be32(transport + 4, 0xffff'fff0U);  // sequence wraps
+    transport[12] = static_cast<std::uint8_t>(transport_bytes / 4 * 16);
+    transport[13] = 0x99;  // CWR, ACK, PSH, FIN
+  }
+  for (std::size_t i = 0; i < shape.payload_bytes; ++i) {
+    packet[super.headers + i] = static_cast<std::uint8_t>(i * 31 + i / 251);
+  }
+  const std::uint8_t kind = !tcp       ? VnetHeader::gso_udp_l4
+                            : shape.v4 ? VnetHeader::gso_tcp4
+                                       : VnetHeader::gso_tcp6;
+  super.header = {.flags = VnetHeader::needs_checksum,
+                  .gso_type = kind,
+                  .header_bytes = 0,
+                  .segment_bytes = shape.segment_bytes,
+                  .checksum_start = static_cast<std::uint16_t>(super.transport_at),
+                  .checksum_offset = static_cast<std::uint16_t>(tcp ? 16 : 6)};
+  return super;
+}
+
+[[nodiscard]] std::uint32_t pseudo_sum(Bytes packet, std::size_t transport_at, bool v4) {
+  const Bytes addresses = v4 ? packet.subspan(12, 8) : packet.subspan(8, 32);
+  return ones_sum(addresses) + static_cast<std::uint32_t>(packet.size() - transport_at) +
+         packet[v4 ? 9 : 6];
+}
+
+// Judges one segment by itself: lengths, checksums, numbers, and its piece of the payload.
+void judge(const Super& whole, const Shape& shape, std::size_t index, std::size_t count,
+           Bytes segment) {
+  const std::size_t offset = index * shape.segment_bytes;
+  const std::size_t payload =
+      std::min<std::size_t>(shape.segment_bytes, shape.payload_bytes - offset);
+  ASSERT_EQ(segment.size(), whole.headers + payload);
+  EXPECT_TRUE(equal_public(segment.subspan(whole.headers),
+                           Bytes{whole.packet}.subspan(whole.headers + offset, payload)));
+  if (shape.v4) {
+    EXPECT_EQ(load_be16(segment.data() + 2), segment.size());
+    EXPECT_EQ(load_be16(segment.data() + 4), static_cast<std::uint16_t>(0xfffe + index));
+    EXPECT_EQ(ones_sum(segment.first(whole.transport_at)), 0xffff);
+  } else {
+    EXPECT_EQ(load_be16(segment.data() + 4), segment.size() - 40);
+  }
+  const Bytes transport = segment.subspan(whole.transport_at);
+  EXPECT_EQ(ones_sum(transport, pseudo_sum(segment, whole.transport_at, shape.v4)), 0xffff);
+  if (shape.transport == Transport::udp) {
+    EXPECT_EQ(load_be16(transport.data() + 4), transport.size());
+    return;
+  }
+  EXPECT_EQ(load_be32(transport.data() + 4), 0xffff'fff0U + static_cast<std::uint32_t>(offset));
+  const unsigned flags = 0x10U | (index == 0 ? 0x80U : 0U) | (index + 1 == count ? 0x09U : 0U);
+  EXPECT_EQ(transport[13], flags);
+}
+
+void check_shape(const Shape& shape) {
+  const Super whole = make(shape);
+  Packet work = whole.packet;
+  auto splitter = Splitter::open(work, whole.header);
+  ASSERT_TRUE(splitter.has_value());
+  const std::size_t count = (shape.payload_bytes + shape.segment_bytes - 1) / shape.segment_bytes;
+  ASSERT_EQ(splitter->count(), count);
+  for (std::size_t i = 0; i < count; ++i) {
+    judge(whole, shape, i, count, splitter->next());
+  }
+  EXPECT_TRUE(splitter->done());
+}
+
+TEST(Split, tcp_and_udp_of_both_families_with_and_without_options) {
+  for (const bool v4 : {true, false}) {
+    for (const Transport transport : {Transport::tcp, Transport::udp}) {
+      for (const std::size_t options : {0U, 12U, 40U}) {
+        check_shape({v4, transport, options, 20'000, 1360});
+      }
+    }
+  }
+}
+
+TEST(Split, random_sizes_down_to_segments_smaller_than_the_headers) {
+  std::mt19937_64 random(11);
+  for (int i = 0; i < 300; ++i) {
+    const std::size_t payload = 1 + random() % 60'000;
+    const auto segment = static_cast<std::uint16_t>(1 + random() % (i % 3 == 0 ? 40 : 9000));
+    check_shape({random() % 2 == 0, random() % 2 == 0 ? Transport::tcp : Transport::udp,
+                 random() % 11 * 4, i % 3 == 0 ? 1 + payload % 600 : payload, segment});
+  }
+}
+
+TEST(Split, a_packet_that_only_lacks_its_checksum_is_completed_in_place) {
+  Super super = make({.payload_bytes = 101, .segment_bytes = 1000});
+  super.header.gso_type = VnetHeader::gso_none;
+  const std::size_t at = super.transport_at + 16;
+  store_be16(super.packet.data() + at, 0);
+  const std::uint32_t pseudo = pseudo_sum(super.packet, super.transport_at, true);
+  store_be16(super.packet.data() + at, static_cast<std::uint16_t>(pseudo % 0xffff));
+  auto splitter = Splitter::open(super.packet, super.header);
+  ASSERT_TRUE(splitter.has_value());
+  const Bytes segment = splitter->next();
+  EXPECT_EQ(segment.size(), super.packet.size());
+  EXPECT_EQ(ones_sum(segment.subspan(super.transport_at), pseudo), 0xffff);
+  EXPECT_TRUE(splitter->done());
+}
+
+TEST(Split, what_does_not_fit_together_is_refused) {
+  struct Row {
+    const char* what;
+    void (*spoil)(Super&);
+  };
+  const Row rows[] = {
+      {"no segment size", [](Super& s) { s.header.segment_bytes = 0; }},
+      {"unknown kind", [](Super& s) { s.header.gso_type = 3; }},
+      {"kind of the other family", [](Super& s) { s.header.gso_type = VnetHeader::gso_tcp6; }},
+      {"no checksum wanted", [](Super& s) { s.header.flags = 0; }},
+      {"checksum start before the transport", [](Super& s) { s.header.checksum_start = 19; }},
+      {"checksum start behind the packet", [](Super& s) { s.header.checksum_start = 60'000; }},
+      {"checksum of another protocol", [](Super& s) { s.header.checksum_offset = 6; }},
+      {"another protocol", [](Super& s) { s.packet[9] = 17; }},
+      {"header length below 5 words", [](Super& s) { s.packet[0] = 0x44; }},
+      {"IP version", [](Super& s) { s.packet[0] = 0x55; }},
+      {"TCP header below 5 words", [](Super& s) { s.packet[32] = 0x40; }},
+      {"TCP header longer than the packet", [](Super& s) { s.packet.resize(39); }},
+      {"no payload", [](Super& s) { s.packet.resize(s.headers); }},
+      {"nothing", [](Super& s) { s.packet.clear(); }},
+  };
+  for (const Row& row : rows) {
+    Super super = make({.payload_bytes = 3000, .segment_bytes = 1000});
+    row.spoil(super);
+    EXPECT_FALSE(Splitter::open(super.packet, super.header).has_value()) << row.what;
+  }
+}
+
+}  // namespace
+}  // namespace wgring::noise
