@@ -68,7 +68,8 @@ void DeadlineHeap::place(std::uint32_t position, const Item& item) noexcept {
   positions()[item.id] = position + 1;
 }
 
-// Both sifts carry `item` from a hole at `position` to where it belongs.
+// Both sifts carry `item`, which is not among the first size_, from a hole at `position` to where
+// it belongs.
 void DeadlineHeap::sift_up(std::uint32_t position, const Item& item) noexcept {
   while (position > 0) {
     const std::uint32_t parent = (position - 1) / 2;
@@ -97,12 +98,10 @@ void DeadlineHeap::sift_down(std::uint32_t position, const Item& item) noexcept 
 }
 
 void DeadlineHeap::settle(std::uint32_t position, const Item& item) noexcept {
-  // A copy: `item` may lie in the heap itself.
-  const Item carried = item;
-  if (position > 0 && before(carried, items()[(position - 1) / 2])) {
-    sift_up(position, carried);
+  if (position > 0 && before(item, items()[(position - 1) / 2])) {
+    sift_up(position, item);
   } else {
-    sift_down(position, carried);
+    sift_down(position, item);
   }
 }
 

@@ -75,9 +75,8 @@ RateLimiter::Source& RateLimiter::source(SourceId id) const noexcept {
 }
 
 RateLimiter::SourceId& RateLimiter::bucket(const Key& key) const noexcept {
-  ByteArray<9> bytes{};
+  ByteArray<8> bytes{};
   store_le64(bytes.data(), key.prefix);
-  bytes[8] = static_cast<std::uint8_t>(key.family);
   const std::uint64_t hash = crypto::siphash(hash_key_, bytes);
   return reinterpret_cast<SourceId*>(buckets_.data())[hash % bucket_count];
 }

@@ -387,6 +387,22 @@ TEST_F(AllowedIpsTest, AfterEnsureInsertsCannotFail) {
   EXPECT_TRUE(table.ensure(prefixes_max, 0));
 }
 
+TEST_F(AllowedIpsTest, EnsureCountsNodesInUseAgain) {
+  const auto fill = [this](std::uint32_t count, std::uint32_t from) {
+    for (std::uint32_t i = from; i < from + count; ++i) {
+      Prefix prefix{.address = {.family = Family::v4}, .cidr = 32};
+      store_be32(prefix.address.bytes.data(), i * 77'777);
+      ASSERT_TRUE(table.insert(prefix, 1));
+    }
+  };
+  fill(600, 0);
+  table.remove_peer(1);
+  fill(600, 0);
+  ASSERT_TRUE(table.ensure(2'000, 1));
+  memory.set_commit_budget(0);
+  fill(2'000, 600);
+}
+
 TEST_F(AllowedIpsTest, AFullTableStillMovesAPrefix) {
   AllowedIps small;
   ASSERT_TRUE(small.open(memory.source(), 2, 4));

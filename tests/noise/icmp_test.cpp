@@ -122,7 +122,8 @@ TEST(Unreachable, FragmentsV4) {
        {"first", fragment(0x2000), true},
        {"second", fragment(0x2001), false},
        {"last", fragment(0x00b9), false},
-       {"far", fragment(0x1fff), false}},
+       {"far", fragment(0x1000), false},
+       {"farthest", fragment(0x1fff), false}},
       v4_packet(8));
 }
 
