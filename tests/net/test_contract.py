@@ -13,6 +13,8 @@ from lab.daemon import alive
 from lab.run import wait_for
 from lab.space import children_of
 
+QUIET = {"LOG_LEVEL": "error"}
+
 
 def one_line(result):
     """The only line a failed start printed on standard error."""
@@ -61,7 +63,7 @@ def test_wg_works_right_after_background_start(lab, ours):
     space = lab.space("race")
     script = (f"{ours.path} wg0 >/dev/null 2>&1 && wg set wg0 listen-port 1234"
               " && wg show wg0 listen-port")
-    assert space.run("sh", "-c", script, env={"LOG_LEVEL": "error"}).out.strip() == "1234"
+    assert space.run("sh", "-c", script, env=QUIET).out.strip() == "1234"
 
 
 def test_foreground_option_keeps_the_process(solo):
@@ -106,7 +108,7 @@ def test_socket_is_for_its_owner_only(solo):
 def test_open_umask_does_not_open_the_socket(lab, ours):
     daemon = lab.daemon(lab.space("umask"), ours)
     daemon.space.run("sh", "-c", f"umask 000; exec {ours.path} wg0 >/dev/null 2>&1",
-                     env={"LOG_LEVEL": "error"})
+                     env=QUIET)
     assert stat.S_IMODE(daemon.socket_path.stat().st_mode) & 0o077 == 0
     assert stat.S_IMODE(daemon.socket_path.parent.stat().st_mode) & 0o022 == 0
 
@@ -135,7 +137,7 @@ BAD_NAMES = ["", ".", "..", "a/b", "with space", "tab\tname", "sixteen_letters_"
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_bad_interface_name_is_refused_in_one_line(lab, ours, name):
     space = lab.space("name")
-    result = space.run(*ours.argv(name, "-f"), check=False)
+    result = space.run(*ours.argv(name, "-f"), check=False, env=QUIET)
     assert result.code == 1
     assert one_line(result)
     assert not list(space.path("/run/wireguard").glob("*.sock"))
@@ -177,7 +179,7 @@ def refuse(lab, ours, prepare, *wrapper, foreground):
     for command in prepare:
         space.run(*command.split())
     more = ["-f"] if foreground else []
-    result = space.run(*wrapper, *ours.argv("wg0", *more), check=False)
+    result = space.run(*wrapper, *ours.argv("wg0", *more), check=False, env=QUIET)
     assert result.code == 1, result
     assert not space.path("/run/wireguard/wg0.sock").exists()
     return result
@@ -214,7 +216,7 @@ def test_unwritable_socket_directory_fails_in_one_line(lab, ours, foreground):
 def test_name_of_another_kind_of_link_is_refused(lab, ours):
     space = lab.space("taken")
     space.ip("link add wg0 type veth peer name other0")
-    result = space.run(*ours.argv("wg0", "-f"), check=False)
+    result = space.run(*ours.argv("wg0", "-f"), check=False, env=QUIET)
     assert result.code == 1
     assert "wg0" in one_line(result)
     assert "wg0" in links(space)

@@ -74,14 +74,6 @@ def test_port_zero_takes_a_random_port(device):
     assert udp_sockets(device.space) == both(port)
 
 
-def test_without_ipv6_the_ipv4_socket_is_enough(lab, ours):
-    space = lab.space("v4only")
-    space.sysctl("net.ipv6.conf.all.disable_ipv6", 1)
-    daemon = lab.daemon(space, ours).start()
-    space.ip("link set wg0 up")
-    wait_for(lambda: daemon.uapi.get().value("listen_port"), "a port")
-
-
 def test_port_change_under_traffic_is_followed_by_the_peer(pair):
     ping(pair.left.space, pair.right.inner4)
     pair.left.wg.set("listen-port 1009")

@@ -7,7 +7,7 @@
 import pytest
 
 from lab.pair import Pair
-from lab.traffic import iperf_server, ping, tcp_bytes, udp_loss_percent
+from lab.traffic import ping, tcp_bytes, udp_loss_percent
 
 LOSS_PERCENT_MAX = 2.0
 
@@ -47,11 +47,10 @@ def test_iperf_runs_in_tcp_and_udp(lab, each_engine, other, mtu):
     left, right = pair.left, pair.right
     ping(left.space, right.inner4, size=mtu - 28)
     ping(left.space, right.inner6, size=mtu - 48)
-    with iperf_server(right.space, right.inner4):
-        assert tcp_bytes(left.space, right.inner4) > 1_000_000
-    with iperf_server(right.space, right.inner6):
-        assert tcp_bytes(left.space, right.inner6, "-R") > 1_000_000
-        assert udp_loss_percent(left.space, right.inner6) < LOSS_PERCENT_MAX
+    spaces = left.space, right.space
+    assert tcp_bytes(*spaces, right.inner4) > 1_000_000
+    assert tcp_bytes(*spaces, right.inner6, "-R") > 1_000_000
+    assert udp_loss_percent(*spaces, right.inner6) < LOSS_PERCENT_MAX
 
 
 def test_largest_packet_fits_a_wire_that_is_exactly_as_wide(lab, each_engine, other):
@@ -73,5 +72,5 @@ def test_a_large_packet_crosses_a_narrower_wire_in_fragments(lab, each_engine, o
 
 def test_parallel_streams_all_finish(lab, each_engine, other):
     pair = Pair(lab, each_engine, other).know_endpoint()
-    with iperf_server(pair.right.space, pair.right.inner4):
-        assert tcp_bytes(pair.left.space, pair.right.inner4, "-P", "5") > 1_000_000
+    left, right = pair.left, pair.right
+    assert tcp_bytes(left.space, right.space, right.inner4, "-P", "5") > 1_000_000

@@ -30,7 +30,7 @@ def reaches(space, address, **options):
 
 @contextlib.contextmanager
 def iperf_server(space, address):
-    process, _ = space.popen(["iperf3", "-s", "-B", address, "-p", IPERF_PORT],
+    process, _ = space.popen(["iperf3", "-s", "-1", "-B", address, "-p", IPERF_PORT],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
     try:
@@ -41,10 +41,12 @@ def iperf_server(space, address):
         process.wait()
 
 
-def iperf(space, address, *options, seconds=1):
-    """One run against a server; returns the `end` part of iperf3's report."""
-    result = space.run("iperf3", "-J", "-c", address, "-p", IPERF_PORT, "-t", seconds,
-                       "--connect-timeout", 5000, *options, timeout=seconds + 25, check=False)
+def iperf(client, server, address, *options, seconds=1):
+    """One run, with a server of its own; returns the `end` part of iperf3's report."""
+    with iperf_server(server, address):
+        result = client.run("iperf3", "-J", "-c", address, "-p", IPERF_PORT, "-t", seconds,
+                            "--connect-timeout", 5000, *options, timeout=seconds + 25,
+                            check=False)
     try:
         report = json.loads(result.out)
     except ValueError:
@@ -54,14 +56,14 @@ def iperf(space, address, *options, seconds=1):
     return report["end"]
 
 
-def tcp_bytes(space, address, *options, seconds=1):
+def tcp_bytes(client, server, address, *options, seconds=1):
     """Bytes that the receiving side of a TCP run got."""
-    return iperf(space, address, *options, seconds=seconds)["sum_received"]["bytes"]
+    return iperf(client, server, address, *options, seconds=seconds)["sum_received"]["bytes"]
 
 
-def udp_loss_percent(space, address, *options, rate="20M", seconds=1):
+def udp_loss_percent(client, server, address, *options, rate="20M", seconds=1):
     """Loss of a UDP run, after making sure that something was sent at all."""
-    total = iperf(space, address, "-u", "-b", rate, *options, seconds=seconds)["sum"]
+    total = iperf(client, server, address, "-u", "-b", rate, *options, seconds=seconds)["sum"]
     if total["packets"] < 10:
         raise LabError(f"iperf3 sent only {total['packets']} datagrams")
     return total["lost_percent"]
