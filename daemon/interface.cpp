@@ -1,0 +1,210 @@
+#include "daemon/interface.hpp"
+
+#include <cerrno>
+
+#include <spdlog/spdlog.h>
+
+#include "daemon/peer_updates.hpp"
+#include "daemon/setup_error.hpp"
+
+namespace wgring::daemon {
+namespace {
+
+// Per visit to the shard's thread, so that packets never wait for long.
+constexpr std::uint32_t removals_per_call = 256;
+
+// Peers from `after_serial` on, until the page is full. Returns how many prefixes the page must be
+// able to hold to take the first peer; 0: it is filled. Nothing is allocated: the shard's thread.
+std::size_t fill_page(const noise::Device& device, std::uint64_t after_serial,
+                      PeerPage& page) noexcept {
+  page.peer_count = 0;
+  page.prefix_count = 0;
+  page.last = false;
+  const std::span<noise::Prefix> prefixes = page.prefixes;
+  while (page.peer_count < page.peers.size()) {
+    noise::PeerStatus& status = page.peers[page.peer_count];
+    if (!device.next_peer(after_serial, status)) {
+      page.last = true;
+      return 0;
+    }
+    if (status.prefix_count > prefixes.size() - page.prefix_count) {
+      status.preshared_key.wipe();
+      return page.peer_count == 0 ? status.prefix_count : 0;
+    }
+    after_serial = status.serial;
+    page.prefix_count +=
+        device.prefixes_of(status.serial, prefixes.subspan(page.prefix_count, status.prefix_count));
+    page.peer_count += 1;
+  }
+  return 0;
+}
+
+}  // namespace
+
+Interface::~Interface() { use_sockets(nullptr); }
+
+Status Interface::apply(const SetRequest& request) {
+  // First all that can fail, and can be undone.
+  Result<Prepared> prepared = prepare(request);
+  if (!prepared) {
+    return std::unexpected(prepared.error());
+  }
+  if (!reserve(request)) {
+    undo(*prepared);
+    return fail(ENOMEM, "no room for so many peers or allowed IPs");
+  }
+  // From here on all of it happens.
+  if (request.private_key) {
+    set_private_key(*request.private_key);
+  }
+  commit(request, std::move(*prepared));
+  if (request.replace_peers) {
+    remove_all_peers();
+  }
+  return apply_peer_sections(shard_, request);
+}
+
+void Interface::read_device(DeviceStatus& status) {
+  status.listen_port = listen_port_;
+  status.fwmark = fwmark_;
+  shard_.call([&](tun::ShardContext& context) {
+    if (context.device.has_identity()) {
+      status.private_key = context.device.private_key().clone();
+    } else {
+      status.private_key.wipe();
+    }
+  });
+}
+
+void Interface::read_peers(std::uint64_t after_serial, PeerPage& page) {
+  std::size_t prefixes_needed = 0;
+  do {
+    if (prefixes_needed > page.prefixes.size()) {
+      page.prefixes.resize(prefixes_needed);
+    }
+    shard_.call([&](tun::ShardContext& context) {
+      prefixes_needed = fill_page(context.device, after_serial, page);
+    });
+  } while (prefixes_needed != 0);
+}
+
+void Interface::set_link(Link link) {
+  link_ = link;
+  if (link == Link::up && sockets_ == nullptr) {
+    reopen_sockets();
+  }
+  shard_.call([link](tun::ShardContext& context) {
+    context.device.set_link(link == Link::up, context.now, context.outbox);
+  });
+  if (link == Link::down) {
+    use_sockets(nullptr);
+  }
+}
+
+void Interface::set_mtu(std::uint32_t mtu_bytes) {
+  shard_.call([mtu_bytes](tun::ShardContext& context) { context.device.set_mtu(mtu_bytes); });
+}
+
+void Interface::forget_sources() {
+  shard_.call([](tun::ShardContext& context) { context.device.forget_sources(); });
+}
+
+Result<Interface::Sockets> Interface::open_sockets(std::uint16_t port, std::uint32_t fwmark) {
+  Result<tun::UdpPair> pair = tun::UdpPair::open(port, fwmark);
+  if (!pair) {
+    return std::unexpected(pair.error());
+  }
+  return std::make_unique<tun::UdpPair>(std::move(*pair));
+}
+
+// While the link is down port and mark are only remembered.
+Result<Interface::Prepared> Interface::prepare(const SetRequest& request) {
+  Prepared prepared;
+  if (link_ == Link::down) {
+    return prepared;
+  }
+  const std::uint16_t port = request.listen_port.value_or(listen_port_);
+  const std::uint32_t fwmark = request.fwmark.value_or(fwmark_);
+  if (request.listen_port && (port != listen_port_ || sockets_ == nullptr)) {
+    Result<Sockets> opened = open_sockets(port, fwmark);
+    if (!opened) {
+      return std::unexpected(opened.error());
+    }
+    prepared.sockets = std::move(*opened);
+  } else if (sockets_ != nullptr && fwmark != sockets_->fwmark()) {
+    if (const Status marked = sockets_->set_fwmark(fwmark); !marked) {
+      return std::unexpected(marked.error());
+    }
+    prepared.marked = true;
+  }
+  return prepared;
+}
+
+void Interface::undo(const Prepared& prepared) {
+  if (prepared.marked) {
+    if (const Status undone = sockets_->set_fwmark(fwmark_); !undone) {
+      spdlog::error("the former mark cannot be set again: {}", error_text(undone.error()));
+    }
+  }
+}
+
+void Interface::commit(const SetRequest& request, Prepared prepared) {
+  fwmark_ = request.fwmark.value_or(fwmark_);
+  listen_port_ = request.listen_port.value_or(listen_port_);
+  if (prepared.sockets != nullptr) {
+    listen_port_ = prepared.sockets->port();
+    use_sockets(std::move(prepared.sockets));
+  } else if (prepared.marked) {
+    forget_sources();
+  } else if (link_ == Link::up && sockets_ == nullptr) {
+    reopen_sockets();
+  }
+}
+
+void Interface::use_sockets(Sockets sockets) {
+  shard_.call([&](tun::ShardContext& context) {
+    context.set_sockets(sockets.get());
+    context.device.forget_sources();
+  });
+  sockets_.swap(sockets);
+}
+
+void Interface::reopen_sockets() {
+  Result<Sockets> opened = open_sockets(listen_port_, fwmark_);
+  if (!opened) {
+    spdlog::error(
+        "no UDP sockets on port {}: {}; the next change of the configuration or the "
+        "link tries again",
+        listen_port_, error_text(opened.error()));
+    return;
+  }
+  listen_port_ = (*opened)->port();
+  use_sockets(std::move(*opened));
+}
+
+bool Interface::reserve(const SetRequest& request) {
+  const AdditionBounds bounds = addition_bounds(request);
+  bool reserved = false;
+  shard_.call([&](tun::ShardContext& context) {
+    const std::uint32_t leaving = request.replace_peers ? context.device.peer_count() : 0;
+    const std::uint32_t peers = bounds.peers > leaving ? bounds.peers - leaving : 0;
+    reserved = context.device.reserve(peers, bounds.prefixes);
+  });
+  return reserved;
+}
+
+void Interface::set_private_key(const crypto::Secret<32>& key) {
+  shard_.call([&](tun::ShardContext& context) {
+    context.device.set_private_key(key, context.now, context.outbox);
+  });
+}
+
+void Interface::remove_all_peers() {
+  bool done = false;
+  while (!done) {
+    shard_.call(
+        [&](tun::ShardContext& context) { done = context.device.remove_peers(removals_per_call); });
+  }
+}
+
+}  // namespace wgring::daemon

@@ -1,0 +1,57 @@
+// Interface: the desired configuration, and how it reaches the shard; owns the UDP sockets.
+#pragma once
+
+#include <memory>
+
+#include "daemon/config_target.hpp"
+#include "tun/shard.hpp"
+#include "tun/udp_socket.hpp"
+
+namespace wgring::daemon {
+
+enum class Link : bool { down, up };
+
+// Owner: the process. Thread: the control thread. Order: sockets exist only while the link is up
+// (protocol 18); new ones are open before the shard lets go of the old, which are closed last.
+// Lifetime: the shard outlives it.
+class Interface final : public ConfigTarget {
+ public:
+  explicit Interface(tun::Shard& shard) noexcept : shard_(shard) {}
+  ~Interface() override;
+
+  [[nodiscard]] Status apply(const SetRequest& request) override;
+  void read_device(DeviceStatus& status) override;
+  void read_peers(std::uint64_t after_serial, PeerPage& page) override;
+
+  // A port that cannot be had is logged, and tried again by the next `set` or link change.
+  void set_link(Link link);
+  void set_mtu(std::uint32_t mtu_bytes);
+  // Addresses or routes changed.
+  void forget_sources();
+
+ private:
+  using Sockets = std::unique_ptr<tun::UdpPair>;  // at a stable address: the shard borrows it
+
+  struct Prepared {
+    Sockets sockets;
+    bool marked = false;  // the present sockets carry the new mark already
+  };
+
+  [[nodiscard]] static Result<Sockets> open_sockets(std::uint16_t port, std::uint32_t fwmark);
+  [[nodiscard]] Result<Prepared> prepare(const SetRequest& request);
+  void undo(const Prepared& prepared);
+  void commit(const SetRequest& request, Prepared prepared);
+  void use_sockets(Sockets sockets);
+  void reopen_sockets();
+  [[nodiscard]] bool reserve(const SetRequest& request);
+  void set_private_key(const crypto::Secret<32>& key);
+  void remove_all_peers();
+
+  tun::Shard& shard_;
+  Sockets sockets_;
+  Link link_ = Link::down;
+  std::uint16_t listen_port_ = 0;  // 0: none chosen yet
+  std::uint32_t fwmark_ = 0;
+};
+
+}  // namespace wgring::daemon

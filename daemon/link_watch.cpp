@@ -1,0 +1,246 @@
+#include "daemon/link_watch.hpp"
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+
+#include <fcntl.h>
+#include <libmnl/libmnl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "daemon/setup_error.hpp"
+#include "tun/fd.hpp"
+
+namespace wgring::daemon {
+namespace {
+
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+constexpr std::chrono::milliseconds ask_interval = 1s;
+// A route change rarely comes alone, and one answer serves them all.
+constexpr std::chrono::milliseconds route_pause = 200ms;
+constexpr int receive_buffer_bytes = 1 << 20;
+// A burst may not keep the configuration socket waiting.
+constexpr int receives_per_turn = 64;
+
+constexpr unsigned groups =
+    RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+
+bool same_file(int a, int b) noexcept {
+  struct stat of_a{};
+  struct stat of_b{};
+  return ::fstat(a, &of_a) == 0 && ::fstat(b, &of_b) == 0 && of_a.st_ino == of_b.st_ino &&
+         of_a.st_dev == of_b.st_dev;
+}
+
+// Attribute callback; `to` is a std::optional<std::uint32_t>.
+int take_mtu(const nlattr* attribute, void* to) {
+  if (::mnl_attr_get_type(attribute) == IFLA_MTU &&
+      ::mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0) {
+    *static_cast<std::optional<std::uint32_t>*>(to) = ::mnl_attr_get_u32(attribute);
+  }
+  return MNL_CB_OK;
+}
+
+}  // namespace
+
+void LinkWatch::SocketCloser::operator()(mnl_socket* socket) const noexcept {
+  static_cast<void>(::mnl_socket_close(socket));
+}
+
+LinkWatch::LinkWatch(asio::io_context& io, tun::TunDevice& device, LinkEvents events)
+    : device_(device),
+      events_(std::move(events)),
+      readable_(io),
+      ask_timer_(io),
+      route_timer_(io) {}
+
+LinkWatch::~LinkWatch() {
+  if (readable_.is_open()) {
+    static_cast<void>(readable_.release());  // the descriptor is mnl_socket's to close
+  }
+}
+
+void LinkWatch::start() {
+  socket_.reset(::mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (socket_ == nullptr) {
+    fail_setup("socket(NETLINK_ROUTE): {}", errno_text(errno));
+  }
+  const int fd = ::mnl_socket_get_fd(socket_.get());
+  static_cast<void>(::setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive_buffer_bytes,
+                                 sizeof receive_buffer_bytes));
+  if (::mnl_socket_bind(socket_.get(), groups, MNL_SOCKET_AUTOPID) != 0) {
+    fail_setup("bind() of the netlink socket: {}", errno_text(errno));
+  }
+  readable_.assign(fd);
+  find_home();
+  ask();
+  await_message();
+}
+
+void LinkWatch::await_message() {
+  readable_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const error_code& error) {
+    if (!error && !gone_) {
+      read_messages();
+      await_message();
+    }
+  });
+}
+
+void LinkWatch::read_messages() {
+  // Link messages with statistics and attributes of every kind take a few kilobytes.
+  alignas(nlmsghdr) std::array<char, 32 * 1024> buffer;  // NOLINT: filled by the kernel
+  const auto each = [](const nlmsghdr* message, void* self) {
+    static_cast<LinkWatch*>(self)->on_message(*message);
+    return MNL_CB_OK;
+  };
+  for (int i = 0; i < receives_per_turn && !gone_; ++i) {
+    const ssize_t bytes = ::mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
+    if (bytes >= 0) {
+      static_cast<void>(
+          ::mnl_cb_run(buffer.data(), static_cast<std::size_t>(bytes), 0, 0, each, this));
+    } else if (errno == ENOBUFS || errno == ENOSPC) {
+      // Messages were lost or cut: all may have changed.
+      note_route_change();
+      find_home();
+      ask();
+    } else {
+      return;
+    }
+  }
+}
+
+void LinkWatch::on_message(const nlmsghdr& message) {
+  switch (message.nlmsg_type) {
+    case RTM_NEWLINK:
+    case RTM_DELLINK:
+      return on_link_message(message);
+    case RTM_NEWADDR:
+    case RTM_DELADDR:
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE:
+      return note_route_change();
+    default:
+      return;
+  }
+}
+
+void LinkWatch::on_link_message(const nlmsghdr& message) {
+  if (::mnl_nlmsg_get_payload_len(&message) < sizeof(ifinfomsg)) {
+    return;
+  }
+  const auto* const link = static_cast<const ifinfomsg*>(::mnl_nlmsg_get_payload(&message));
+  const bool is_ours = link->ifi_family == AF_UNSPEC && at_home_ &&
+                       static_cast<std::uint32_t>(link->ifi_index) == home_index_;
+  if (!is_ours || gone_) {
+    return;
+  }
+  if (message.nlmsg_type == RTM_DELLINK) {
+    on_left_home();
+    return;
+  }
+  // The message and not the present state: down and up again in one instant is two events.
+  report((link->ifi_flags & IFF_UP) != 0 ? Link::up : Link::down);
+  std::optional<std::uint32_t> mtu_bytes;
+  static_cast<void>(::mnl_attr_parse(&message, sizeof(ifinfomsg), take_mtu, &mtu_bytes));
+  if (mtu_bytes) {
+    report_mtu(*mtu_bytes);
+  }
+}
+
+// "Deleted" is also what is said of a link that was moved to another namespace.
+void LinkWatch::on_left_home() {
+  at_home_ = false;
+  ask();
+}
+
+void LinkWatch::ask() {
+  if (gone_) {
+    return;
+  }
+  const tun::TunState state = device_.state();
+  if (state == tun::TunState::gone || !device_.refresh_name()) {
+    report_gone();
+    return;
+  }
+  // The MTU first: what is sent as the link comes up is padded by it already.
+  if (const Result<std::uint32_t> mtu_bytes = device_.mtu()) {
+    report_mtu(*mtu_bytes);
+  }
+  report(state == tun::TunState::up ? Link::up : Link::down);
+  if (!at_home_) {
+    ask_again_later();
+  }
+}
+
+void LinkWatch::ask_again_later() {
+  ask_timer_.expires_after(ask_interval);
+  ask_timer_.async_wait([this](const error_code& error) {
+    if (!error) {
+      find_home();
+      ask();
+    }
+  });
+}
+
+void LinkWatch::find_home() {
+  const Result<std::uint32_t> index = device_.interface_index();
+  at_home_ = index.has_value() && is_at_home();
+  home_index_ = at_home_ ? *index : 0;
+}
+
+// A kernel that cannot tell (before 5.2) answers the index of the name in our own namespace.
+bool LinkWatch::is_at_home() const noexcept {
+  const tun::Fd there(::ioctl(device_.fd(), TUNGETDEVNETNS));
+  if (!there) {
+    return errno == EINVAL || errno == ENOTTY;
+  }
+  const tun::Fd here(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+  return here && same_file(here.get(), there.get());
+}
+
+void LinkWatch::report(Link link) {
+  if (link_ != link) {
+    link_ = link;
+    events_.on_link(link);
+  }
+}
+
+void LinkWatch::report_mtu(std::uint32_t mtu_bytes) {
+  if (mtu_bytes_ != mtu_bytes) {
+    mtu_bytes_ = mtu_bytes;
+    events_.on_mtu(mtu_bytes);
+  }
+}
+
+void LinkWatch::report_gone() {
+  if (!gone_) {
+    gone_ = true;
+    ask_timer_.cancel();
+    route_timer_.cancel();
+    events_.on_gone();
+  }
+}
+
+void LinkWatch::note_route_change() {
+  if (route_change_pending_ || gone_) {
+    return;
+  }
+  route_change_pending_ = true;
+  route_timer_.expires_after(route_pause);
+  route_timer_.async_wait([this](const error_code& error) {
+    if (!error) {
+      route_change_pending_ = false;
+      events_.on_routes();
+    }
+  });
+}
+
+}  // namespace wgring::daemon

@@ -1,0 +1,76 @@
+// What the kernel says about the interface, and about our addresses and routes.
+//
+//   at home      the TUN is in our network namespace: netlink tells each change as it happens
+//   away         it was moved to another one: netlink is silent, it is asked once a second. No
+//                socket of ours stays there, so that the other namespace can end
+//   gone         it was deleted
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "daemon/interface.hpp"
+#include "tun/tun_device.hpp"
+
+struct mnl_socket;
+struct nlmsghdr;
+
+namespace wgring::daemon {
+
+struct LinkEvents {
+  std::function<void(Link)> on_link;
+  std::function<void(std::uint32_t mtu_bytes)> on_mtu;
+  std::function<void()> on_routes;  // at most a few times per second
+  std::function<void()> on_gone;    // once, the last one
+};
+
+// Owner: the process. Thread: the io_context's. Lifetime: the device outlives it.
+class LinkWatch {
+ public:
+  LinkWatch(boost::asio::io_context& io, tun::TunDevice& device, LinkEvents events);
+  LinkWatch(const LinkWatch&) = delete;
+  LinkWatch& operator=(const LinkWatch&) = delete;
+  ~LinkWatch();
+
+  // Subscribes, then reports the present state before it returns.
+  void start();
+
+ private:
+  struct SocketCloser {
+    void operator()(mnl_socket* socket) const noexcept;
+  };
+
+  void await_message();
+  void read_messages();
+  void on_message(const nlmsghdr& message);
+  void on_link_message(const nlmsghdr& message);
+  void on_left_home();
+  void ask();
+  void ask_again_later();
+  void find_home();
+  void report(Link link);
+  void report_mtu(std::uint32_t mtu_bytes);
+  void report_gone();
+  void note_route_change();
+  [[nodiscard]] bool is_at_home() const noexcept;
+
+  tun::TunDevice& device_;
+  LinkEvents events_;
+  std::unique_ptr<mnl_socket, SocketCloser> socket_;
+  boost::asio::posix::stream_descriptor readable_;
+  boost::asio::steady_timer ask_timer_;
+  boost::asio::steady_timer route_timer_;
+  bool route_change_pending_ = false;
+  bool at_home_ = false;
+  bool gone_ = false;
+  std::uint32_t home_index_ = 0;  // of the interface, while at home
+  std::optional<Link> link_;      // as reported last
+  std::optional<std::uint32_t> mtu_bytes_;
+};
+
+}  // namespace wgring::daemon

@@ -1,0 +1,59 @@
+#include "daemon/log.hpp"
+
+#include <cstdlib>
+#include <memory>
+#include <string_view>
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/syslog_sink.h>
+#include <spdlog/spdlog.h>
+#include <syslog.h>
+
+namespace wgring::daemon {
+namespace {
+
+spdlog::level::level_enum spdlog_level(LogLevel level) noexcept {
+  switch (level) {
+    case LogLevel::silent:
+      return spdlog::level::off;
+    case LogLevel::error:
+      return spdlog::level::err;
+    case LogLevel::info:
+      return spdlog::level::info;
+    case LogLevel::debug:
+      return spdlog::level::debug;
+  }
+  return spdlog::level::info;
+}
+
+// '%' starts a field in a pattern.
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    out += c;
+    out += c == '%' ? "%" : "";
+  }
+  return out;
+}
+
+std::shared_ptr<spdlog::sinks::sink> make_sink(LogTarget target) {
+  if (target == LogTarget::system) {
+    return std::make_shared<spdlog::sinks::syslog_sink_mt>("wgring", LOG_PID, LOG_DAEMON, true);
+  }
+  return std::make_shared<spdlog::sinks::stderr_sink_mt>();
+}
+
+}  // namespace
+
+void open_log(LogTarget target, LogLevel level, const std::string& interface_name) {
+  auto logger = std::make_shared<spdlog::logger>("wgring", make_sink(target));
+  // The journal and syslog stamp lines themselves.
+  const bool is_stamped = target == LogTarget::system || std::getenv("JOURNAL_STREAM") != nullptr;
+  const std::string name = escaped(interface_name);
+  logger->set_pattern(is_stamped ? name + ": %v" : "%Y-%m-%d %H:%M:%S.%e %l " + name + ": %v");
+  logger->set_level(spdlog_level(level));
+  logger->flush_on(spdlog::level::trace);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+}  // namespace wgring::daemon

@@ -1,0 +1,134 @@
+#include "daemon/options.hpp"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <map>
+#include <string_view>
+
+#include "daemon/interface_name.hpp"
+#include "daemon/setup_error.hpp"
+
+namespace wgring::daemon {
+namespace {
+
+constexpr const char* description =
+    "wgring: WireGuard in userspace. Makes the interface IFNAME and serves its configuration to\n"
+    "wg(8) and wg-quick(8). Goes to the background when interface and socket are ready.";
+
+constexpr const char* footer =
+    "Environment:\n"
+    "  WG_PROCESS_FOREGROUND=1  as --foreground\n"
+    "  LOG_LEVEL                as --log-level, which wins\n"
+    "  WG_TUN_FD                descriptor of a TUN to use in place of making one\n"
+    "  WG_UAPI_FD               descriptor of a listening UNIX socket to serve\n"
+    "\n"
+    "Exit status: 0 ended as asked, 1 the start or the data path failed. See wgring(8).";
+
+const std::map<std::string, tun::EngineKind> engines{{"auto", tun::EngineKind::automatic},
+                                                     {"epoll", tun::EngineKind::epoll},
+                                                     {"uring", tun::EngineKind::uring}};
+const std::map<std::string, LogLevel> log_levels{
+    {"silent", LogLevel::silent}, {"error", LogLevel::error},   {"info", LogLevel::info},
+    {"debug", LogLevel::debug},   {"verbose", LogLevel::debug},
+};
+
+EarlyExit usage_error(std::string text) {
+  std::ranges::replace(text, '\n', ' ');
+  return {.code = 1, .text = fmt::format("wgring: {} (see --help)\n", text)};
+}
+
+// Standard input, output and error are not taken: the background process gives them away.
+std::optional<int> descriptor_of(std::string_view text) noexcept {
+  int fd = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
+  const bool valid = error == std::errc{} && end == text.data() + text.size() && fd > 2;
+  return valid ? std::optional{fd} : std::nullopt;
+}
+
+std::optional<EarlyExit> take_descriptor(const char* variable, const char* value,
+                                         std::optional<int>& fd) {
+  if (value == nullptr) {
+    return std::nullopt;
+  }
+  fd = descriptor_of(value);
+  if (fd) {
+    return std::nullopt;
+  }
+  return usage_error(fmt::format("{}: not the number of a descriptor above 2", variable));
+}
+
+std::optional<EarlyExit> take_environment(const Environment& environment, Options& options) {
+  const std::string_view foreground =
+      environment.foreground != nullptr ? environment.foreground : "";
+  options.foreground = foreground == "1";
+  // The variable is shared with other programs, which know other words: those are not errors.
+  const auto level = log_levels.find(environment.log_level != nullptr ? environment.log_level : "");
+  if (level != log_levels.end()) {
+    options.log_level = level->second;
+  }
+  if (auto fault = take_descriptor("WG_TUN_FD", environment.tun_fd, options.tun_fd)) {
+    return fault;
+  }
+  return take_descriptor("WG_UAPI_FD", environment.uapi_fd, options.uapi_fd);
+}
+
+void declare(CLI::App& app, Options& options) {
+  app.footer(footer);
+  app.set_version_flag("--version", "wgring " WGRING_VERSION, "Print the version and exit");
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.add_option("IFNAME", options.interface_name, "Name of the interface, 1 to 15 bytes")
+      ->required();
+  app.add_flag("-f,--foreground", options.foreground,
+               "Stay in the foreground, log to standard error");
+  app.add_option("--engine", options.engine,
+                 "How packets move: uring needs Linux 6.1, epoll works everywhere, auto takes "
+                 "uring where it passes a test")
+      ->transform(CLI::Transformer(engines).description(""))
+      ->check(CLI::IsMember(engines).description(""))
+      ->option_text("auto|epoll|uring");
+  app.add_option("--aead", options.aead,
+                 "ChaCha20-Poly1305 of which library; auto takes boringssl if it passes its test")
+      ->check(CLI::IsMember({"auto", "boringssl", "sodium"}).description(""))
+      ->option_text("auto|boringssl|sodium");
+  app.add_option("--log-level", options.log_level,
+                 "What is logged; verbose is another word for debug")
+      ->transform(CLI::Transformer(log_levels).description(""))
+      ->option_text("silent|error|info|debug");
+}
+
+}  // namespace
+
+Environment Environment::of_process() noexcept {
+  return {.tun_fd = std::getenv("WG_TUN_FD"),
+          .uapi_fd = std::getenv("WG_UAPI_FD"),
+          .foreground = std::getenv("WG_PROCESS_FOREGROUND"),
+          .log_level = std::getenv("LOG_LEVEL")};
+}
+
+std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv,
+                                               const Environment& environment) {
+  Options options;
+  const auto environment_fault = take_environment(environment, options);
+  CLI::App app{description, "wgring"};
+  declare(app, options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return EarlyExit{.code = 0, .text = app.help()};
+  } catch (const CLI::CallForVersion& version) {
+    return EarlyExit{.code = 0, .text = fmt::format("{}\n", version.what())};
+  } catch (const CLI::ParseError& error) {
+    return usage_error(error.what());
+  }
+  if (const auto fault = interface_name_fault(options.interface_name); !fault.empty()) {
+    return usage_error(std::string(fault));
+  }
+  if (environment_fault) {
+    return *environment_fault;
+  }
+  return options;
+}
+
+}  // namespace wgring::daemon

@@ -1,0 +1,43 @@
+// The command line and the environment, as one checked value.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "daemon/log.hpp"
+#include "tun/engine/choose.hpp"
+
+namespace wgring::daemon {
+
+struct Options {
+  std::string interface_name;
+  bool foreground = false;
+  tun::EngineKind engine = tun::EngineKind::automatic;
+  std::string aead = "auto";
+  LogLevel log_level = LogLevel::info;
+  std::optional<int> tun_fd;   // WG_TUN_FD
+  std::optional<int> uapi_fd;  // WG_UAPI_FD
+};
+
+// Each as getenv() gives it; nullptr: not set.
+struct Environment {
+  const char* tun_fd = nullptr;
+  const char* uapi_fd = nullptr;
+  const char* foreground = nullptr;
+  const char* log_level = nullptr;
+
+  [[nodiscard]] static Environment of_process() noexcept;
+};
+
+// Nothing to run: help, version, or an error of one line.
+struct EarlyExit {
+  int code = 0;
+  std::string text;  // for standard output when code is 0, else for standard error
+};
+
+[[nodiscard]] std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv,
+                                                             const Environment& environment);
+
+}  // namespace wgring::daemon

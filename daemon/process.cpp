@@ -1,0 +1,253 @@
+#include "daemon/process.hpp"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "crypto/self_test.hpp"
+#include "daemon/setup_error.hpp"
+#include "daemon/stats_log.hpp"
+#include "tun/entropy.hpp"
+
+namespace wgring::daemon {
+namespace {
+
+using boost::system::error_code;
+
+// Descriptors for configuration clients and for what the engines hold.
+constexpr rlim_t descriptors_wanted = 4096;
+
+std::uint32_t scope_of_interface(std::string_view name) noexcept {
+  std::array<char, IF_NAMESIZE> terminated{};
+  if (name.size() >= terminated.size()) {
+    return 0;
+  }
+  name.copy(terminated.data(), name.size());
+  return ::if_nametoindex(terminated.data());
+}
+
+void raise_descriptor_limit() noexcept {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < descriptors_wanted) {
+    limit.rlim_cur = std::min(limit.rlim_max, descriptors_wanted);
+    static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
+  }
+}
+
+// Signals are the control thread's business: the shard's inherits this mask.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() noexcept {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+};
+
+tun::Fd given_descriptor(int fd, const char* variable) {
+  if (::fcntl(fd, F_GETFD) < 0) {
+    fail_setup("{}: descriptor {} is not open", variable, fd);
+  }
+  return tun::Fd(fd);
+}
+
+}  // namespace
+
+void harden_process() {
+  ::signal(SIGPIPE, SIG_IGN);
+  const rlimit none{.rlim_cur = 0, .rlim_max = 0};
+  if (::setrlimit(RLIMIT_CORE, &none) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+    fail_setup("cannot forbid core files: {}", errno_text(errno));
+  }
+}
+
+Process::Process(const Options& options)
+    : options_(options), signals_(io_, SIGINT, SIGTERM, SIGUSR1), notices_(io_) {}
+
+Process::~Process() {
+  // The name goes first: who still comes finds no socket, and not a dead one.
+  if (socket_) {
+    socket_->remove_file();
+  }
+  if (server_) {
+    server_->stop();
+  }
+}
+
+void Process::set_up() {
+  raise_descriptor_limit();
+  choose_crypto();
+  open_tun();
+  open_socket();
+  start_shard();
+  start_watches();
+  server_.emplace(io_, *interface_, scope_of_interface);
+  server_->start(socket_->fd());
+  await_signal();
+  const tun::EngineChoice engine = shard_->engine();
+  spdlog::info("engine: {} ({})", tun::engine_name(engine.kind), engine.why);
+  spdlog::info("aead: {} ({})", aead_->name, aead_reason_);
+  if (const int reason = memory_.lock_errno(); reason != 0) {
+    spdlog::info("memory of keys is not locked and may be swapped out: {}", errno_text(reason));
+  }
+  spdlog::info("interface {} is ready, configuration socket {}", name_, socket_->path());
+}
+
+int Process::run() {
+  io_.run();
+  return exit_status_;
+}
+
+void Process::choose_crypto() {
+  if (const Status initialised = crypto::initialise(); !initialised) {
+    fail_setup("{}", error_text(initialised.error()));
+  }
+  aead_reason_ = "self-test passed";
+  for (const crypto::SelfTestResult& result : crypto::self_test()) {
+    if (result.passed) {
+      continue;
+    }
+    if (!result.primitive.starts_with("chacha20-poly1305/")) {
+      fail_setup("self-test: {} gives wrong answers on this machine", result.primitive);
+    }
+    spdlog::error("self-test: {} gives wrong answers on this machine and is not used",
+                  result.primitive);
+    aead_reason_ = "self-test passed, another one failed";
+  }
+  const Result<const crypto::Aead*> chosen = crypto::choose_aead(options_.aead);
+  if (!chosen) {
+    fail_setup("--aead={}: {}", options_.aead, error_text(chosen.error()));
+  }
+  aead_ = *chosen;
+}
+
+void Process::open_tun() {
+  Result<tun::TunDevice> opened =
+      options_.tun_fd ? tun::TunDevice::adopt(given_descriptor(*options_.tun_fd, "WG_TUN_FD"))
+                      : tun::TunDevice::create(options_.interface_name);
+  if (!opened) {
+    fail_setup("{}: {}", options_.tun_fd ? "WG_TUN_FD" : options_.interface_name,
+               error_text(opened.error()));
+  }
+  tun_ = std::move(*opened);
+  name_ = tun_.name();
+}
+
+void Process::open_socket() {
+  if (options_.uapi_fd) {
+    socket_.emplace(UapiSocket::adopt(given_descriptor(*options_.uapi_fd, "WG_UAPI_FD"),
+                                      uapi_directory, name_));
+  } else {
+    socket_.emplace(UapiSocket::listen(uapi_directory, name_));
+  }
+}
+
+void Process::start_shard() {
+  Result<std::unique_ptr<tun::Shard>> started = [this] {
+    const SignalsBlocked blocked;
+    return tun::Shard::start({.tun_fd = tun_.fd(),
+                              .engine = options_.engine,
+                              .aead = aead_,
+                              .memory = memory_.source(),
+                              .entropy = tun::system_entropy()});
+  }();
+  if (!started) {
+    fail_setup("cannot start the data path: {}", error_text(started.error()));
+  }
+  shard_ = std::move(*started);
+  const int duplicate = ::fcntl(shard_->notify_fd(), F_DUPFD_CLOEXEC, 3);
+  if (duplicate < 0) {
+    fail_setup("cannot duplicate a descriptor: {}", errno_text(errno));
+  }
+  notices_.assign(duplicate);
+  await_notice();
+  interface_.emplace(*shard_);
+}
+
+void Process::start_watches() {
+  if (socket_->file_is_ours()) {
+    file_watch_.emplace(io_, [this] {
+      if (!socket_->file_is_ours()) {
+        end(0, "the configuration socket was removed");
+      }
+    });
+    file_watch_->start(socket_->directory());
+    if (!socket_->file_is_ours()) {
+      end(0, "the configuration socket was removed");
+    }
+  }
+  link_watch_.emplace(io_, tun_,
+                      LinkEvents{
+                          .on_link =
+                              [this](Link link) {
+                                spdlog::info("link {}", link == Link::up ? "up" : "down");
+                                interface_->set_link(link);
+                              },
+                          .on_mtu =
+                              [this](std::uint32_t mtu_bytes) {
+                                spdlog::info("mtu {}", mtu_bytes);
+                                interface_->set_mtu(mtu_bytes);
+                              },
+                          .on_routes = [this] { interface_->forget_sources(); },
+                          .on_gone = [this] { end(0, "the interface was deleted"); },
+                      });
+  link_watch_->start();
+}
+
+void Process::await_signal() {
+  signals_.async_wait([this](const error_code& error, int signal) {
+    if (error) {
+      return;
+    }
+    if (signal == SIGUSR1) {
+      log_stats(shard_->stats());
+      await_signal();
+    } else {
+      end(0, signal == SIGINT ? "SIGINT" : "SIGTERM");
+    }
+  });
+}
+
+void Process::await_notice() {
+  notices_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                      [this](const error_code& error) {
+                        if (!error) {
+                          on_notices();
+                          await_notice();
+                        }
+                      });
+}
+
+void Process::on_notices() {
+  const tun::Notices notices = shard_->take_notices();
+  log_events(notices);
+  if (notices.tun_gone) {
+    end(0, "the interface was deleted");
+  } else if (notices.fatal) {
+    spdlog::error("the data path stopped: {}", error_text(notices.error));
+    end(1, "the data path stopped");
+  }
+}
+
+void Process::end(int exit_status, std::string_view reason) {
+  if (!ended_) {
+    ended_ = true;
+    exit_status_ = exit_status;
+    spdlog::info("ends: {}", reason);
+    io_.stop();
+  }
+}
+
+}  // namespace wgring::daemon

@@ -1,0 +1,72 @@
+// Process: everything of one running interface, from set-up to the orderly end.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "daemon/file_watch.hpp"
+#include "daemon/interface.hpp"
+#include "daemon/link_watch.hpp"
+#include "daemon/options.hpp"
+#include "daemon/uapi_server.hpp"
+#include "daemon/uapi_socket.hpp"
+#include "tun/memory_source.hpp"
+#include "tun/shard.hpp"
+#include "tun/tun_device.hpp"
+
+namespace wgring::daemon {
+
+// No core file, no debugger of the same user, no death by a closed connection. Before any key.
+void harden_process();
+
+// Owner: main(). Thread: the control thread; it makes the shard's. Order of members is the order of
+// life: each one uses those above it.
+class Process {
+ public:
+  explicit Process(const Options& options);
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+  ~Process();
+
+  // Throws SetupError, and leaves nothing behind then. After it the interface is there and its
+  // configuration socket answers.
+  void set_up();
+  // Until the end is asked for or forced; the exit status.
+  [[nodiscard]] int run();
+
+ private:
+  void choose_crypto();
+  void open_tun();
+  void open_socket();
+  void start_shard();
+  void start_watches();
+  void await_signal();
+  void await_notice();
+  void on_notices();
+  void end(int exit_status, std::string_view reason);
+
+  Options options_;
+  boost::asio::io_context io_;
+  boost::asio::signal_set signals_;
+  const crypto::Aead* aead_ = nullptr;
+  std::string aead_reason_;
+  tun::TunDevice tun_;
+  std::string name_;  // the interface's when it was opened: also the socket's, for good
+  tun::SystemMemory memory_;
+  std::optional<UapiSocket> socket_;
+  std::unique_ptr<tun::Shard> shard_;
+  boost::asio::posix::stream_descriptor notices_;
+  std::optional<Interface> interface_;
+  std::optional<UapiServer> server_;
+  std::optional<LinkWatch> link_watch_;
+  std::optional<FileWatch> file_watch_;
+  bool ended_ = false;
+  int exit_status_ = 0;
+};
+
+}  // namespace wgring::daemon

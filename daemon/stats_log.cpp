@@ -1,0 +1,94 @@
+#include "daemon/stats_log.hpp"
+
+#include <string>
+#include <string_view>
+
+#include <spdlog/spdlog.h>
+
+namespace wgring::daemon {
+namespace {
+
+struct Line {
+  std::string text;
+  void add(std::string_view name, std::uint64_t number) {
+    if (number != 0) {
+      text += fmt::format(" {}={}", name, number);
+    }
+  }
+  void write(std::string_view title) const {
+    spdlog::info("{}:{}", title, text.empty() ? " none" : text);
+  }
+};
+
+void log_io_errors(std::string_view title, const tun::IoErrors& errors) {
+  Line line;
+  for (std::size_t i = 0; i < tun::io_error_count; ++i) {
+    const auto error = static_cast<tun::IoError>(i);
+    line.add(tun::io_error_name(error), errors[error]);
+  }
+  line.write(title);
+}
+
+std::string_view event_name(noise::EventKind kind) noexcept {
+  switch (kind) {
+    case noise::EventKind::handshake_initiated:
+      return "handshake initiated";
+    case noise::EventKind::handshake_completed:
+      return "handshake completed";
+    case noise::EventKind::handshake_gave_up:
+      return "handshake given up";
+    case noise::EventKind::cookie_received:
+      return "cookie received";
+    case noise::EventKind::keys_zeroed:
+      return "keys zeroed";
+    case noise::EventKind::endpoint_changed:
+      return "endpoint changed";
+  }
+  return "event";
+}
+
+}  // namespace
+
+void log_stats(const tun::ShardStats& stats) {
+  const tun::EngineCounters& engine = stats.engine;
+  Line moved;
+  moved.add("udp_received", engine.udp_received);
+  moved.add("udp_sent", engine.udp_sent);
+  moved.add("tun_read", engine.tun_read);
+  moved.add("tun_written", engine.tun_written);
+  moved.add("turns", stats.turns);
+  moved.add("waits", stats.waits);
+  moved.add("sources_refused", engine.sources_refused);
+  moved.add("send_waits", engine.send_waits);
+  moved.write("packets");
+
+  Line lost;
+  lost.add("udp_truncated", engine.udp_truncated);
+  lost.add("udp_no_buffer", engine.udp_no_buffer);
+  lost.add("udp_backlog_full", engine.udp_backlog_full);
+  lost.add("udp_no_socket", engine.udp_no_socket);
+  lost.add("udp_kernel_dropped", engine.udp_kernel_dropped);
+  lost.add("tun_after_end", engine.tun_after_end);
+  lost.write("lost in the engine");
+
+  Line dropped;
+  for (std::size_t i = 0; i < noise::drop_count; ++i) {
+    const auto reason = static_cast<noise::Drop>(i);
+    dropped.add(noise::drop_name(reason), stats.drops[reason]);
+  }
+  dropped.write("dropped");
+  log_io_errors("send errors", engine.send_errors);
+  log_io_errors("receive errors", engine.receive_errors);
+  log_io_errors("tun errors", engine.tun_errors);
+}
+
+void log_events(const tun::Notices& notices) {
+  for (const noise::Event& event : notices.events) {
+    spdlog::debug("peer {}: {}", event.peer_id, event_name(event.kind));
+  }
+  if (notices.events_lost != 0) {
+    spdlog::debug("{} events were not logged", notices.events_lost);
+  }
+}
+
+}  // namespace wgring::daemon

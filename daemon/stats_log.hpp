@@ -1,0 +1,12 @@
+// Counters and events of the data path as log lines.
+#pragma once
+
+#include "tun/shard.hpp"
+
+namespace wgring::daemon {
+
+// Every counter that is not zero.
+void log_stats(const tun::ShardStats& stats);
+void log_events(const tun::Notices& notices);
+
+}  // namespace wgring::daemon
