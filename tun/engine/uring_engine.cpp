@@ -108,6 +108,7 @@ void UringEngine::submit(noise::Outbox& outbox) noexcept {
   outbox.clear();
   enter(0);
   process();
+  finish_chains();
 }
 
 void UringEngine::reap(Inbox& inbox) noexcept {
@@ -115,6 +116,7 @@ void UringEngine::reap(Inbox& inbox) noexcept {
     enter(0);
     process();
   }
+  finish_chains();
   reap_tun(inbox);
   // Whoever had to wait for room in the last batch comes first in this one.
   v6_first_ = !v6_first_;
@@ -299,9 +301,7 @@ void UringEngine::enqueue(noise::Transmit& transmit) noexcept {
       counters_.udp_backlog_full += transmit.segment_count;
       return;
     }
-    // A chain never waits, so entering brings it to its end.
-    enter(0);
-    process();
+    finish_chains();
   }
   socket.queue.push(std::move(transmit));
 }
@@ -328,6 +328,22 @@ void UringEngine::pump(Socket& socket) noexcept {
     if (i + 1 < chain.batch.size) {
       entry->flags |= IOSQE_IO_LINK;
     }
+  }
+}
+
+// A chain never waits for its socket, so this is one call of the kernel for each. Without it the
+// links of a chain would go one by one, with a turn between them.
+void UringEngine::finish_chains() noexcept {
+  for (;;) {
+    std::size_t left = 0;
+    for (const Socket& socket : sockets_) {
+      left += socket.chain.in_flight ? socket.chain.batch.size - socket.chain.completed : 0;
+    }
+    if (left == 0 || broken_) {
+      return;
+    }
+    enter(static_cast<unsigned>(left));
+    process();
   }
 }
 

@@ -96,6 +96,7 @@ class UringEngine {
   // --- out ---
   void enqueue(noise::Transmit& transmit) noexcept;
   void pump(Socket& socket) noexcept;
+  void finish_chains() noexcept;
   void complete_send(std::size_t index, std::uint32_t generation, int result) noexcept;
   void settle_chain(Socket& socket) noexcept;
   void arm_writable(Socket& socket) noexcept;

@@ -1,0 +1,155 @@
+#include "tun/engine/send_queue.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <errno.h>
+#include <gtest/gtest.h>
+
+namespace wgring::tun::test {
+namespace {
+
+class SendQueueTest : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(pools_.open()); }
+
+  noise::Transmit train(std::uint32_t segments, std::uint32_t stride, std::uint32_t last,
+                        bool small = false) {
+    noise::Transmit transmit;
+    transmit.slot = small ? pools_.packets().take() : pools_.trains().take();
+    EXPECT_TRUE(transmit.slot);
+    transmit.stride_bytes = stride;
+    transmit.segment_count = static_cast<std::uint16_t>(segments);
+    transmit.bytes = (segments - 1) * stride + last;
+    transmit.endpoint.remote.ip.family = noise::Family::v4;
+    transmit.endpoint.remote.port = 9;
+    transmit.traffic_class = 0x88;
+    return transmit;
+  }
+  std::vector<std::size_t> lengths() {
+    queue_.describe(batch_);
+    std::vector<std::size_t> all;
+    for (std::size_t i = 0; i < batch_.size; ++i) {
+      all.push_back(batch_.messages[i].msg_hdr.msg_iov->iov_len);
+    }
+    return all;
+  }
+
+  TrainPools pools_;
+  SendQueue queue_;
+  SendBatch batch_;
+  EngineCounters counters_;
+};
+
+using Lengths = std::vector<std::size_t>;
+
+TEST_F(SendQueueTest, DescribesSegmentsAcrossTrains) {
+  queue_.push(train(3, 100, 40));
+  queue_.push(train(1, 148, 148, true));
+  EXPECT_EQ(lengths(), (Lengths{100, 100, 40, 148}));
+  // Segments lie at their stride; name and control are shared inside a train.
+  const auto* const first = static_cast<std::uint8_t*>(batch_.payloads[0].iov_base);
+  EXPECT_EQ(batch_.payloads[2].iov_base, first + 200);
+  EXPECT_EQ(batch_.messages[0].msg_hdr.msg_name, batch_.messages[2].msg_hdr.msg_name);
+  EXPECT_NE(batch_.messages[0].msg_hdr.msg_name, batch_.messages[3].msg_hdr.msg_name);
+  EXPECT_NE(batch_.messages[0].msg_hdr.msg_control, nullptr);
+}
+
+TEST_F(SendQueueTest, AdvanceMayStopInsideATrain) {
+  queue_.push(train(3, 100, 40));
+  queue_.push(train(2, 50, 50));
+  queue_.advance(2);
+  EXPECT_EQ(lengths(), (Lengths{40, 50, 50}));
+  queue_.advance(2);
+  EXPECT_EQ(lengths(), (Lengths{50}));
+  EXPECT_EQ(pools_.trains().available(), train_count - 1);
+  queue_.advance(1);
+  EXPECT_TRUE(queue_.empty());
+  EXPECT_EQ(pools_.trains().available(), train_count);
+}
+
+TEST_F(SendQueueTest, ABatchHoldsSixtyFour) {
+  for (int i = 0; i < 3; ++i) {
+    queue_.push(train(30, 10, 10));
+  }
+  EXPECT_EQ(lengths().size(), 64U);
+  queue_.advance(64);
+  EXPECT_EQ(lengths().size(), 26U);
+}
+
+TEST_F(SendQueueTest, BothKindsOfSlotsAreBoundedApart) {
+  while (queue_.has_room_for(train(1, 10, 10))) {
+    queue_.push(train(1, 10, 10));
+  }
+  EXPECT_EQ(queue_.size(), SendQueue::trains_max);
+  while (queue_.has_room_for(train(1, 10, 10, true))) {
+    queue_.push(train(1, 10, 10, true));
+  }
+  EXPECT_EQ(queue_.size(), SendQueue::trains_max + SendQueue::packets_max);
+  queue_.advance(1);
+  EXPECT_TRUE(queue_.has_room_for(train(1, 10, 10)));
+  EXPECT_FALSE(queue_.has_room_for(train(1, 10, 10, true)));
+  EXPECT_EQ(queue_.clear(), SendQueue::trains_max + SendQueue::packets_max - 1);
+  EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(SendQueueTest, EveryErrorHasItsVerdict) {
+  struct Row {
+    int error;
+    bool with_source;
+    SendNext next;
+    std::size_t left;  // of a train of three with one behind it
+    std::uint64_t dropped;
+  };
+  const std::vector<Row> rows{
+      {EINTR, true, SendNext::again, 4, 0},
+      {EAGAIN, true, SendNext::wait, 4, 0},
+      {EBADF, false, SendNext::fatal, 4, 0},
+      {ENOTSOCK, false, SendNext::fatal, 4, 0},
+      // The source is to blame first, the destination only afterwards.
+      {EINVAL, true, SendNext::again, 4, 0},
+      {EADDRNOTAVAIL, true, SendNext::again, 4, 0},
+      {ENETUNREACH, true, SendNext::again, 4, 0},
+      {ENODEV, true, SendNext::again, 4, 0},
+      {EINVAL, false, SendNext::again, 1, 3},
+      {EADDRNOTAVAIL, false, SendNext::again, 1, 3},
+      {ENETUNREACH, false, SendNext::again, 1, 3},
+      {EPERM, true, SendNext::again, 1, 3},
+      {EHOSTUNREACH, true, SendNext::again, 1, 3},
+      {ENETDOWN, true, SendNext::again, 1, 3},
+      {EIO, true, SendNext::again, 1, 3},
+      {ECONNREFUSED, true, SendNext::again, 1, 3},
+      {ENOENT, true, SendNext::again, 1, 3},
+      // About one datagram or one moment only.
+      {EMSGSIZE, true, SendNext::again, 3, 1},
+      {ENOBUFS, true, SendNext::again, 3, 1},
+      {ENOMEM, true, SendNext::again, 3, 1},
+  };
+  for (const Row& row : rows) {
+    counters_ = {};
+    noise::Transmit head = train(3, 100, 40);
+    if (row.with_source) {
+      head.endpoint.source.ip.family = noise::Family::v4;
+    }
+    queue_.push(std::move(head));
+    queue_.push(train(1, 10, 10));
+    EXPECT_EQ(queue_.settle_failure(row.error, counters_), row.next) << row.error;
+    EXPECT_EQ(lengths().size(), row.left) << row.error;
+    EXPECT_EQ(counters_.send_errors.sum(), row.dropped) << row.error;
+    queue_.clear();
+  }
+}
+
+TEST_F(SendQueueTest, TheRingGoesRound) {
+  for (int i = 0; i < 1000; ++i) {
+    queue_.push(train(1, 10, 10, true));
+    queue_.push(train(1, 20, 20, true));
+    EXPECT_EQ(lengths(), (Lengths{10, 20}));
+    queue_.advance(2);
+  }
+  EXPECT_EQ(pools_.packets().available(), packet_count);
+}
+
+}  // namespace
+}  // namespace wgring::tun::test

@@ -1,0 +1,149 @@
+#include "tun/tun_device.hpp"
+
+#include <thread>
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+
+#include "space.hpp"
+
+namespace wgring::tun::test {
+namespace {
+
+class TunDeviceTest : public SpaceTest {};
+
+// 0: no error.
+int errno_of(const Result<TunDevice>& result) { return result ? 0 : result.error().errno_value; }
+
+TEST_F(TunDeviceTest, CreateGivesAnInterfaceOfTheDefaultMtu) {
+  auto device = TunDevice::create("wgt0");
+  ASSERT_TRUE(device) << device.error().what;
+  EXPECT_EQ(device->name(), "wgt0");
+  EXPECT_EQ(device->mtu(), 1420U);
+  EXPECT_EQ(device->interface_index(), ::if_nametoindex("wgt0"));
+  EXPECT_NE(::fcntl(device->fd(), F_GETFL) & O_NONBLOCK, 0);
+  ASSERT_TRUE(device->set_mtu(8920));
+  EXPECT_EQ(device->mtu(), 8920U);
+  EXPECT_FALSE(device->set_mtu(70'000));
+}
+
+TEST_F(TunDeviceTest, TheInterfaceGoesWithItsLastDescriptor) {
+  {
+    ASSERT_TRUE(TunDevice::create("wgt0"));
+  }
+  EXPECT_EQ(::if_nametoindex("wgt0"), 0U);
+}
+
+TEST_F(TunDeviceTest, StateFollowsTheLink) {
+  const auto device = TunDevice::create("wgt0");
+  ASSERT_TRUE(device);
+  EXPECT_EQ(device->state(), TunState::down);
+  set_up("wgt0");
+  EXPECT_EQ(device->state(), TunState::up);
+  set_up("wgt0", false);
+  EXPECT_EQ(device->state(), TunState::down);
+  run("ip link delete wgt0");
+  EXPECT_EQ(device->state(), TunState::gone);
+  EXPECT_EQ(device->mtu().error().errno_value, ENODEV);
+}
+
+TEST_F(TunDeviceTest, ARenameIsSeen) {
+  auto device = TunDevice::create("wgt0");
+  ASSERT_TRUE(device);
+  run("ip link set wgt0 name other0");
+  EXPECT_EQ(device->state(), TunState::down);
+  ASSERT_TRUE(device->refresh_name());
+  EXPECT_EQ(device->name(), "other0");
+  EXPECT_EQ(device->mtu(), 1420U);
+}
+
+TEST_F(TunDeviceTest, ANamespaceOfOthersIsVisited) {
+  auto device = TunDevice::create("wgt0");
+  ASSERT_TRUE(device);
+  // Another namespace, held by a thread; a decoy of the same name stays here.
+  std::thread mover([&] {
+    const std::string here = "/proc/self/task/" + std::to_string(::gettid()) + "/ns/net";
+    ASSERT_EQ(::unshare(CLONE_NEWNET), 0);
+    const Fd there{::open(here.c_str(), O_RDONLY)};
+    const std::string path =
+        "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(there.get());
+    std::thread([&] {
+      const Fd home{::open("/proc/self/ns/net", O_RDONLY)};
+      ASSERT_EQ(::setns(home.get(), CLONE_NEWNET), 0);
+      run("ip link set wgt0 netns " + path);
+    }).join();
+    ASSERT_NE(::if_nametoindex("wgt0"), 0U);
+    set_up("wgt0");
+    run("ip link set wgt0 mtu 1300");
+    std::thread([&] {
+      const Fd home{::open("/proc/self/ns/net", O_RDONLY)};
+      ASSERT_EQ(::setns(home.get(), CLONE_NEWNET), 0);
+      const auto decoy = TunDevice::create("wgt0");
+      ASSERT_TRUE(decoy);
+      EXPECT_EQ(decoy->mtu(), 1420U);
+      EXPECT_EQ(device->mtu(), 1300U);
+      EXPECT_EQ(device->state(), TunState::up);
+    }).join();
+    set_up("wgt0", false);
+    EXPECT_EQ(device->state(), TunState::down);
+  });
+  mover.join();
+}
+
+TEST_F(TunDeviceTest, NamesAreChecked) {
+  EXPECT_EQ(errno_of(TunDevice::create("")), EINVAL);
+  EXPECT_EQ(errno_of(TunDevice::create("sixteen-bytes-xx")), EINVAL);
+  EXPECT_EQ(errno_of(TunDevice::create("with/slash")), EINVAL);
+  EXPECT_EQ(errno_of(TunDevice::create("lo")), EINVAL);
+}
+
+TEST_F(TunDeviceTest, ANameInUseIsAnErrorThatSaysSo) {
+  const auto first = TunDevice::create("wgt0");
+  ASSERT_TRUE(first);
+  const auto second = TunDevice::create("wgt0");
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().errno_value, EBUSY);
+  EXPECT_NE(second.error().what.find("in use"), std::string_view::npos);
+}
+
+Fd attached(short flags) {
+  Fd fd{::open("/dev/net/tun", O_RDWR)};
+  ifreq request{};
+  std::strcpy(request.ifr_name, "wgt1");
+  request.ifr_flags = flags;
+  EXPECT_EQ(::ioctl(fd.get(), TUNSETIFF, &request), 0);
+  return fd;
+}
+
+TEST_F(TunDeviceTest, AdoptTakesADescriptorAndKeepsItsMtu) {
+  Fd fd = attached(IFF_TUN | IFF_NO_PI);
+  const auto device = TunDevice::adopt(std::move(fd));
+  ASSERT_TRUE(device) << device.error().what;
+  EXPECT_EQ(device->name(), "wgt1");
+  EXPECT_EQ(device->mtu(), 1500U);
+  EXPECT_NE(::fcntl(device->fd(), F_GETFL) & O_NONBLOCK, 0);
+  EXPECT_NE(::fcntl(device->fd(), F_GETFD) & FD_CLOEXEC, 0);
+}
+
+TEST_F(TunDeviceTest, AdoptRefusesWhatIsNotASuitableTun) {
+  EXPECT_EQ(errno_of(TunDevice::adopt(Fd{})), EBADF);
+  EXPECT_FALSE(TunDevice::adopt(Fd{::open("/dev/null", O_RDWR)}));
+  // A descriptor without an interface.
+  EXPECT_EQ(errno_of(TunDevice::adopt(Fd{::open("/dev/net/tun", O_RDWR)})), EBADFD);
+  EXPECT_EQ(errno_of(TunDevice::adopt(attached(IFF_TAP | IFF_NO_PI))), EINVAL);
+  EXPECT_EQ(errno_of(TunDevice::adopt(attached(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR))), EINVAL);
+}
+
+TEST_F(TunDeviceTest, WithoutPrivilegeTheErrorNamesIt) {
+  // Capabilities are a thread's own.
+  std::thread([] {
+    ASSERT_EQ(::syscall(SYS_setresuid, 65534, 65534, 65534), 0);
+    const auto device = TunDevice::create("wgt0");
+    ASSERT_FALSE(device);
+    EXPECT_TRUE(device.error().errno_value == EPERM || device.error().errno_value == EACCES);
+    EXPECT_NE(device.error().what.find("root"), std::string_view::npos);
+  }).join();
+}
+
+}  // namespace
+}  // namespace wgring::tun::test
