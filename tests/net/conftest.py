@@ -20,7 +20,8 @@ def host_state():
     """What the machine shows of namespaces, links and sockets outside ours."""
     directory = pathlib.Path("/run/wireguard")
     sockets = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
-    links = sorted(line.split(":")[1].strip() for line in run(["ip", "-o", "link"]).out.splitlines())
+    shown = run(["ip", "-o", "link"]).out.splitlines()
+    links = sorted(line.split(":")[1].strip() for line in shown)
     return {"sockets": sockets, "links": links, "named": run(["ip", "netns"]).out}
 
 

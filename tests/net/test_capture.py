@@ -14,57 +14,34 @@ import pytest
 from lab import noise, peers
 from lab.capture import Capture
 from lab.lab import Lab
-from lab.pair import DEVICE
-from lab.peer import PythonPeer, echo_reply, echo_request
+from lab.peer import echo_reply, is_echo_reply
+from lab.python_end import FAR_INNER, WithPython
 from lab.traffic import ping
-from lab.wgtool import Key, Wg, preshared_key
+from lab.wgtool import preshared_key
 
-INNER, FAR_INNER, PORT, FAR_PORT = "192.168.241.1", "192.168.241.2", 1001, 1002
 PINGS = 5
 
 
-class WithPython:
-    """The daemon in one space, the Python peer on a socket of the other."""
+def pings_from_far(world):
+    """The far end begins: handshake, then echo requests that the near kernel answers."""
+    world.peer.initiate()
+    for sequence in range(PINGS):
+        world.peer.send(world.echo(sequence))
+        assert is_echo_reply(world.peer.receive_inner())
+    return world.far_public
 
-    def __init__(self, lab, implementation, psk):
-        self.lab, self.near, self.far = lab, lab.space("near"), lab.space("far")
-        self.near.wire(self.far, "eth0", "eth0")
-        for number, space in enumerate((self.near, self.far), 1):
-            # Only what the daemon sends may be on the wire: no neighbour discovery for IPv6.
-            space.sysctl("net.ipv6.conf.eth0.disable_ipv6", 1)
-            space.address("eth0", f"10.0.0.{number}/24")
-        self.daemon = lab.daemon(self.near, implementation, DEVICE).start()
-        self.wg, key, far_key = Wg(self.near, DEVICE), Key(), Key()
-        self.wg.set_private_key(key.private)
-        self.wg.set(f"listen-port {PORT} peer {far_key.public} allowed-ips {FAR_INNER}/32")
-        if psk:
-            self.wg.set_preshared_key(far_key.public, psk)
-        self.near.address(DEVICE, f"{INNER}/24")
-        self.near.ip(f"link set {DEVICE} up")
-        sock = self.far.udp_socket(bind=("10.0.0.2", FAR_PORT))
-        self.peer = PythonPeer(sock, ("10.0.0.1", PORT), far_key, key.public, psk)
-        self.near_public, self.far_public, self.initiator = key.public, far_key.public, None
 
-    def pings_from_far(self):
-        """The far end begins: handshake, then echo requests that the near kernel answers."""
-        self.initiator = self.far_public
-        self.peer.initiate()
-        for sequence in range(PINGS):
-            request = echo_request(FAR_INNER, INNER, sequence)
-            self.peer.send(request)
-            assert self.peer.receive_inner()[20:].startswith(b"\0\0")
-
-    def pings_from_near(self):
-        """The near end begins: the far one waits for its handshake and answers its pings."""
-        self.initiator = self.near_public
-        self.wg.set(f"peer {self.far_public} endpoint 10.0.0.2:{FAR_PORT}")
-        pinger, _ = self.near.popen(["ping", "-q", "-c", str(PINGS), "-i", "0.05", FAR_INNER],
-                                     stdout=subprocess.DEVNULL)
-        self.lab.own(pinger)
-        self.peer.respond()
-        for _ in range(PINGS):
-            self.peer.send(echo_reply(self.peer.receive_inner()))
-        assert pinger.wait(timeout=10) == 0
+def pings_from_near(world):
+    """The near end begins: the far one waits for its handshake and answers its pings."""
+    world.tell_endpoint()
+    pinger, _ = world.near.popen(["ping", "-q", "-c", str(PINGS), "-i", "0.05", FAR_INNER],
+                                 stdout=subprocess.DEVNULL)
+    world.lab.own(pinger)
+    world.peer.respond()
+    for _ in range(PINGS):
+        world.peer.send(echo_reply(world.peer.receive_inner()))
+    assert pinger.wait(timeout=10) == 0
+    return world.near_public
 
 
 FIELDS = ["frame.protocols", "ip.src", "ip.dsfield.dscp", "ip.flags.df", "ip.ttl", "wg.type",
@@ -78,9 +55,8 @@ class Captured:
     def __init__(self, lab, implementation, direction, psk):
         world = WithPython(lab, implementation, preshared_key() if psk else None)
         with Capture(world.near, "eth0", lab.directory / "wire.pcap") as capture:
-            getattr(world, direction)()
+            self.initiator = direction(world)
         self.bytes = capture.path.read_bytes()
-        self.initiator = world.initiator
         self.plain = without_arp(capture.packets(FIELDS))
         self.opened = without_arp(
             capture.packets(FIELDS, lab.file("keys", world.peer.key_log())))
@@ -110,7 +86,8 @@ def psk(request):
     return request.param
 
 
-@pytest.fixture(scope="module", params=["pings_from_near", "pings_from_far"])
+@pytest.fixture(scope="module", params=[pings_from_near, pings_from_far],
+                ids=["near-begins", "far-begins"])
 def captured(tmp_path_factory, module_engine, psk, request):
     lab = Lab(tmp_path_factory.mktemp("capture"))
     try:

@@ -57,12 +57,13 @@ class Session:
         self.send_key, self.receive_key = send_key, receive_key
         self.local_index, self.remote_index, self.counter = local_index, remote_index, 0
 
-    def seal(self, inner):
+    def seal(self, inner, counter=None):
+        """A data message; the counter goes on from the highest one used."""
+        counter = self.counter if counter is None else counter
         padded = inner + bytes(-len(inner) % 16)
-        header = struct.pack("<IIQ", DATA, self.remote_index, self.counter)
-        sealed = header + seal(self.send_key, self.counter, padded)
-        self.counter += 1
-        return sealed
+        header = struct.pack("<IIQ", DATA, self.remote_index, counter)
+        self.counter = max(self.counter, counter + 1)
+        return header + seal(self.send_key, counter, padded)
 
     def open(self, message):
         kind, index, counter = struct.unpack_from("<IIQ", message)
@@ -71,8 +72,9 @@ class Session:
         return open_sealed(self.receive_key, counter, message[16:])
 
 
-def tai64n():
-    seconds, nanoseconds = divmod(time.time_ns(), 10 ** 9)
+def tai64n(ahead_s=0):
+    """Now, or some seconds from now."""
+    seconds, nanoseconds = divmod(time.time_ns() + ahead_s * 10 ** 9, 10 ** 9)
     return struct.pack(">QI", 2 ** 62 + 10 + seconds, nanoseconds & ~0xFFFFFF)
 
 
@@ -105,17 +107,34 @@ class PythonPeer:
                 return message, address
         raise TimeoutError(f"no message of type {kind}")
 
-    def initiate(self):
-        """Handshake as initiator."""
+    def initiation(self, stamp=None):
+        """(message, what is needed to take its response)."""
         state, local_index = Symmetric(self.remote_public), os.urandom(4)
         ephemeral = self._ephemeral()
         public = x25519(ephemeral, BASE_POINT)
         state.mix_public(public)
         static = state.seal(state.mix_key(x25519(ephemeral, self.remote_public)), self.public)
-        stamp = state.seal(state.mix_key(x25519(self.private, self.remote_public)), tai64n())
+        key = state.mix_key(x25519(self.private, self.remote_public))
+        stamp = state.seal(key, stamp or tai64n())
         message = struct.pack("<I", INITIATION) + local_index + public + static + stamp
-        self.sock.sendto(with_macs(message, self.remote_public), self.remote)
-        self._accept_response(state, ephemeral, local_index, self.receive(RESPONSE)[0])
+        return with_macs(message, self.remote_public), (state, ephemeral, local_index)
+
+    def initiate(self, stamp=None):
+        """Handshake as initiator."""
+        message, waiting = self.initiation(stamp)
+        self.sock.sendto(message, self.remote)
+        self._accept_response(*waiting, self.receive(RESPONSE)[0])
+
+    def hears_nothing(self, seconds=0.5):
+        """True when no datagram comes within the time."""
+        self.sock.settimeout(seconds)
+        try:
+            self.sock.recvfrom(65535)
+            return False
+        except TimeoutError:
+            return True
+        finally:
+            self.sock.settimeout(5)
 
     def _accept_response(self, state, ephemeral, local_index, message):
         remote_index, receiver = message[4:8], message[8:12]
@@ -192,6 +211,10 @@ def echo_request(source, target, sequence, payload=b"wgring" * 8):
     header = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(icmp), sequence, 0, 64, 1, 0,
                          socket.inet_aton(source), socket.inet_aton(target))
     return header[:10] + struct.pack(">H", checksum(header)) + header[12:] + icmp
+
+
+def is_echo_reply(inner):
+    return inner[9] == 1 and inner[20] == 0
 
 
 def echo_reply(request):

@@ -111,7 +111,7 @@ def missing_prerequisites(tools=TOOLS):
     if os.geteuid() != 0:
         lines.append("root is needed to make network namespaces: run as root or through sudo")
     if not os.path.exists("/dev/net/tun"):
-        lines.append("/dev/net/tun is missing: load the tun module or give the container the device")
+        lines.append("/dev/net/tun is missing: modprobe tun, or give the container the device")
     lines += [f"{tool} is missing: apt install {TOOLS[tool]}" for tool in tools
               if shutil.which(tool) is None]
     return lines

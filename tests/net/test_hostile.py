@@ -1,0 +1,185 @@
+"""Datagrams that no honest peer sends: dropped, without an answer, and the tunnel goes on.
+
+    near  the daemon, eth0 10.0.0.1  --- wire ---  eth0 10.0.0.2  a peer in Python
+          wg0 192.168.241.1                        inner 192.168.241.2, no TUN
+"""
+
+import subprocess
+
+import pytest
+
+from lab.peer import DATA, is_echo_reply, tai64n, with_macs
+from lab.python_end import WithPython
+from lab.wgtool import Key
+
+
+@pytest.fixture
+def world(lab, each_engine):
+    return WithPython(lab, each_engine)
+
+
+@pytest.fixture
+def met(world):
+    """The handshake is over, one echo has been answered."""
+    world.peer.initiate()
+    assert answers(world)
+    return world
+
+
+def answers(world, sequence=1):
+    """An honest echo is answered."""
+    world.peer.send(world.echo(sequence))
+    return is_echo_reply(world.peer.receive_inner())
+
+
+def send_raw(world, message):
+    world.peer.sock.sendto(message, world.peer.remote)
+
+
+def flip(message, position):
+    return message[:position] + bytes([message[position] ^ 1]) + message[position + 1:]
+
+
+# Data
+
+def test_replayed_data_is_not_answered_again(met):
+    message = met.peer.session.seal(met.echo())
+    send_raw(met, message)
+    assert is_echo_reply(met.peer.receive_inner())
+    send_raw(met, message)
+    assert met.peer.hears_nothing()
+    assert answers(met)
+
+
+@pytest.mark.parametrize("position", [0, 1, 3, 4, 8, 16, 50, -1])
+def test_one_flipped_bit_drops_the_packet(met, position):
+    message = met.peer.session.seal(met.echo())
+    send_raw(met, flip(message, position % len(message)))
+    assert met.peer.hears_nothing(0.3)
+    send_raw(met, message)
+    assert is_echo_reply(met.peer.receive_inner())
+
+
+def test_late_packets_within_the_window_are_taken(met):
+    base = met.peer.session.counter + 1000
+    for counter in (base, base - 1, base - 900, base + 1):
+        send_raw(met, met.peer.session.seal(met.echo(), counter))
+        assert is_echo_reply(met.peer.receive_inner())
+
+
+def test_packet_behind_the_window_is_dropped(met):
+    met.peer.session.counter = 20000
+    assert answers(met)
+    send_raw(met, met.peer.session.seal(met.echo(), 20000 - 8192))
+    assert met.peer.hears_nothing()
+    send_raw(met, met.peer.session.seal(met.echo(), 20000 - 8000))
+    assert is_echo_reply(met.peer.receive_inner())
+
+
+@pytest.mark.parametrize("counter", [2 ** 64 - 1, 2 ** 64 - 2 ** 13 - 1])
+def test_counter_beyond_the_limit_is_dropped(met, counter):
+    message = met.peer.session.seal(met.echo(), counter)
+    met.peer.session.counter = 100
+    send_raw(met, message)
+    assert met.peer.hears_nothing()
+    assert answers(met)
+
+
+def test_source_of_another_is_dropped(met):
+    met.peer.send(met.echo(source="192.168.241.3"))
+    assert met.peer.hears_nothing()
+    assert answers(met)
+
+
+def test_padding_beyond_the_inner_length_is_cut(met):
+    met.peer.send(met.echo() + b"\xff" * 1000)
+    reply = met.peer.receive_inner()
+    assert is_echo_reply(reply)
+    assert b"\xff" not in reply
+
+
+@pytest.mark.parametrize("inner", [b"\x45", b"\0" * 20, b"\x55" * 40, b"\xff" * 100,
+                                   b"\x45\0\0\x13" + bytes(28), b"\x45\0\xff\xff" + bytes(28),
+                                   b"\x60\0\0\0\xff\xff" + bytes(42)],
+                         ids=["one-byte", "version-0", "version-5", "version-15", "length-19",
+                              "length-65535", "v6-length-65535"])
+def test_malformed_inner_packet_is_dropped(met, inner):
+    met.peer.send(inner)
+    assert met.peer.hears_nothing(0.3)
+    assert answers(met)
+
+
+def test_largest_datagram_of_all_is_survived(met):
+    send_raw(met, bytes([DATA]) + bytes(65506))
+    send_raw(met, met.peer.session.seal(met.echo() + bytes(60000)))
+    assert is_echo_reply(met.peer.receive_inner())
+    assert answers(met)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2, 3, 4, 5, 255])
+def test_every_length_of_a_type_is_survived(met, kind):
+    for length in range(0, 160):
+        send_raw(met, (bytes([kind]) + bytes(length))[:length])
+    assert answers(met)
+
+
+# Handshakes
+
+def test_replayed_initiation_is_not_answered(met):
+    message, _ = met.peer.initiation(tai64n(ahead_s=5))
+    send_raw(met, message)
+    met.peer.receive(2)
+    send_raw(met, message)
+    assert met.peer.hears_nothing()
+
+
+def test_initiation_with_an_older_timestamp_is_not_answered(met):
+    message, _ = met.peer.initiation(tai64n(ahead_s=-60))
+    send_raw(met, message)
+    assert met.peer.hears_nothing()
+    assert answers(met)
+
+
+def test_initiation_without_the_right_first_mac_is_not_answered(world):
+    message, _ = world.peer.initiation()
+    send_raw(world, flip(message, 116))
+    assert world.peer.hears_nothing()
+    world.peer.initiate()
+    assert answers(world)
+
+
+def test_initiation_of_a_stranger_is_not_answered(world):
+    stranger = world.far_peer(Key(), 2222)
+    message, _ = stranger.initiation()
+    stranger.sock.sendto(message, stranger.remote)
+    assert stranger.hears_nothing()
+
+
+@pytest.mark.parametrize("point", [bytes(32), b"\1" + bytes(31),
+                                   b"\xec" + b"\xff" * 30 + b"\x7f"])
+def test_initiation_with_an_ephemeral_of_low_order_is_not_answered(world, point):
+    message, _ = world.peer.initiation()
+    send_raw(world, with_macs(message[:8] + point + message[40:116], world.peer.remote_public))
+    assert world.peer.hears_nothing()
+
+
+def test_response_that_nobody_asked_for_is_ignored(met):
+    send_raw(met, with_macs(b"\2\0\0\0" + bytes(56), met.peer.remote_public))
+    assert met.peer.hears_nothing()
+    assert answers(met)
+
+
+def test_our_own_messages_sent_back_to_us_are_ignored(world):
+    world.tell_endpoint()
+    world.near.popen(["ping", "-q", "-c", "1", "-W", "1", "192.168.241.2"], stdout=subprocess.DEVNULL)
+    message, _ = world.peer.receive(1)
+    send_raw(world, message)
+    assert world.peer.hears_nothing()
+    assert world.view().latest_handshake == 0
+
+
+def test_cookie_reply_that_nobody_asked_for_moves_no_endpoint(met):
+    other = met.far_peer(met.peer.key, 2222)
+    other.sock.sendto(b"\3\0\0\0" + bytes(60), other.remote)
+    assert other.hears_nothing()
+    assert met.view().endpoint == "10.0.0.2:1002"
