@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 
+#include "crypto/self_test.hpp"
 #include "tun/clock.hpp"
 
 namespace wgring::tun {
@@ -93,6 +94,7 @@ void ShardThread::copy_stats(const ShardContext& context, ShardStats& stats) con
 void* ShardThread::enter(void* self) noexcept {
   auto* const shard = static_cast<ShardThread*>(self);
   static_cast<void>(::pthread_setname_np(::pthread_self(), "wgring-shard"));
+  crypto::prepare_thread();
   const Status opened = shard->open();
   if (!opened) {
     shard->open_error_ = opened.error();
