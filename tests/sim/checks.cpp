@@ -24,8 +24,8 @@ std::uint64_t sum(const noise::DropCounters& drops,
 
 std::uint64_t sender_drops(const noise::DropCounters& drops) noexcept {
   using enum noise::Drop;
-  return sum(drops, {no_route, no_endpoint, staged_overflow, staged_abandoned, no_buffer, too_long,
-                     link_down});
+  return sum(drops,
+             {no_route, no_endpoint, staged_overflow, staged_abandoned, no_buffer, too_long});
 }
 
 std::uint64_t data_drops(const noise::DropCounters& drops) noexcept {
@@ -125,22 +125,27 @@ const SentInner* Checks::inner_delivered(const Host& at, Bytes packet) {
 
 void Checks::batch(const Host& at, const ArrivedBatch& batch,
                    std::span<const std::uint32_t> numbers) {
-  std::size_t data = 0;
+  if (!at.up) {
+    require(batch.delivered == 0, std::string{at.letter()} + ": delivered while down");
+    return;
+  }
+  std::size_t countable = batch.handshakes;
   std::vector<std::uint64_t> carriers;
   for (const Datagram& datagram : batch.datagrams) {
-    data += datagram.is_data() ? 1U : 0U;
+    const bool counts = datagram.is_data() || datagram.type() == noise::MessageType::response;
+    countable += counts ? 1U : 0U;
     if (datagram.is_data() && !datagram.is_keepalive()) {
       carriers.push_back(datagram.number);
     }
   }
   const std::uint64_t dropped = data_drops(at.device().drops()) - data_drops(batch.before);
-  const std::uint64_t out = numbers.size() + dropped;
-  require(out >= carriers.size() && out <= data,
+  const std::uint64_t out = batch.delivered + dropped;
+  require(out >= carriers.size() && out <= countable,
           std::string{at.letter()} + ": " + std::to_string(carriers.size()) + " packets came, " +
-              std::to_string(numbers.size()) + " went out, " + std::to_string(dropped) +
+              std::to_string(batch.delivered) + " went out, " + std::to_string(dropped) +
               " were counted as dropped");
   // Which datagram carried which packet is known only when every one of them gave one.
-  if (numbers.size() != carriers.size() || expects_foreign_inner) {
+  if (numbers.size() != carriers.size() || numbers.size() != batch.delivered) {
     return;
   }
   for (std::size_t i = 0; i < numbers.size(); ++i) {

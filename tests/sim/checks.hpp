@@ -28,6 +28,8 @@ struct SentInner {
 struct ArrivedBatch {
   std::span<const Datagram> datagrams;
   noise::DropCounters before;
+  std::size_t delivered = 0;   // inner packets, ours and others'
+  std::size_t handshakes = 0;  // that waited before: one may be counted as of unknown index
 };
 
 class Checks {
@@ -45,7 +47,7 @@ class Checks {
   void datagram(const Host& from, const Datagram& datagram);
   // One inner packet came out; returns its line, nullptr when it is none of ours.
   const SentInner* inner_delivered(const Host& at, Bytes packet);
-  // All effects of one on_udp call: `numbers` came out of it, in this order.
+  // All effects of one on_udp call: `numbers` of ours came out of it, in this order.
   void batch(const Host& at, const ArrivedBatch& batch, std::span<const std::uint32_t> numbers);
   // At the end, when nothing is staged any more.
   void finish(const Host& host);
@@ -83,7 +85,8 @@ class Checks {
   std::unordered_map<std::uint64_t, std::uint64_t> next_counter_;
 };
 
-// Everything an inner packet can end as on its way to the wire, and on its way from it.
+// Everything an inner packet can end as on its way to the wire, and on its way from it, while the
+// link is up.
 [[nodiscard]] std::uint64_t sender_drops(const noise::DropCounters& drops) noexcept;
 [[nodiscard]] std::uint64_t data_drops(const noise::DropCounters& drops) noexcept;
 

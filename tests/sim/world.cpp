@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "noise/constants.hpp"
+#include "tests/sim/test_access.hpp"
 
 namespace wgring::sim {
 namespace {
@@ -150,7 +151,7 @@ void World::send_batch(Host& from, std::span<const InnerSpec> specs) {
     buffers.back().resize(spec.bytes + noise::plain_tailroom_bytes);
     batch.push_back({.data = buffers.back().data(), .bytes = spec.bytes});
   }
-  from.totals.tun_packets += batch.size();
+  from.totals.tun_packets += from.up ? batch.size() : 0;
   from.device().on_tun(batch, now_of(from), from.outbox);
   drain(from, Cause::tun);
 }
@@ -172,7 +173,8 @@ void World::receive(Host& at, std::span<const Datagram> datagrams, bool as_train
     noise::Wild* last = batch.empty() ? nullptr : &batch.back();
     const bool joins = as_trains && !closed && bytes > 0 && bytes <= last->stride_bytes &&
                        last->source == datagram.from && last->ecn == (datagram.traffic_class & 3) &&
-                       last->bytes + bytes <= last->slot.bytes().size();
+                       last->bytes + bytes <= last->slot.bytes().size() &&
+                       last->bytes < last->stride_bytes * noise::train_segments_max;
     if (!joins) {
       noise::Wild wild;
       wild.slot = at.trains().take();
@@ -191,11 +193,18 @@ void World::receive(Host& at, std::span<const Datagram> datagrams, bool as_train
   }
   WG_ASSERT(batch.size() <= noise::wild_batch_max);
   at.totals.udp_datagrams += datagrams.size();
+  const std::uint64_t delivered = at.totals.delivered;
+  const std::size_t waiting = noise::CoreTestAccess::queued_handshakes(at.device());
   const noise::DropCounters before = at.device().drops();
   at.device().on_udp(batch, now_of(at), at.outbox);
   batch.clear();
   drain(at, Cause::udp);
-  checks.batch(at, {.datagrams = datagrams, .before = before}, delivered_now_);
+  checks.batch(at,
+               {.datagrams = datagrams,
+                .before = before,
+                .delivered = at.totals.delivered - delivered,
+                .handshakes = waiting},
+               delivered_now_);
 }
 
 // --- effects ---

@@ -1,0 +1,268 @@
+// Protocol 6 and 7 under a real flood: more handshakes in one turn than a Device answers.
+#include <algorithm>
+
+#include "tests/sim/raw_pair.hpp"
+
+namespace wgring::sim {
+namespace {
+
+using noise::CoreTestAccess;
+using noise::Drop;
+
+class Flood : public RawPair {
+ protected:
+  // So many handshakes wait now; those beyond the first few are not processed in this turn.
+  void flood(std::size_t count, bool valid_mac1 = true) {
+    Datagram junk = raw.wrap(std::vector<std::uint8_t>(noise::InitiationLayout::size));
+    junk.bytes[0] = 1;
+    junk.from.ip.bytes[0] = 203;
+    if (valid_mac1) {
+      noise::CookieJar jar;
+      jar.add_macs(junk.bytes, raw.remote, world.now());
+    }
+    constexpr std::size_t turn_max = noise::train_segments_max * noise::wild_batch_max;
+    for (std::size_t left = count; left > 0;) {
+      const std::size_t now = std::min(left, turn_max);
+      world.receive(a, std::vector<Datagram>(now, junk), true);
+      left -= now;
+    }
+  }
+  // Without serving deadlines: the queue stays as long as it is.
+  void put(const Datagram& datagram) { world.receive(a, {&datagram, 1}); }
+  void serve() { world.serve_deadlines(a); }
+  [[nodiscard]] std::size_t waiting() { return CoreTestAccess::queued_handshakes(a.device()); }
+};
+
+TEST_F(Flood, BelowTheThresholdNoCookieIsAsked) {
+  flood(448);
+  EXPECT_LT(waiting(), noise::under_load_handshakes);
+  put(raw.initiation());
+  serve();
+  EXPECT_EQ(drops(a, Drop::cookie_sent), 0U);
+  EXPECT_EQ(to_raw('R').size(), 1U);
+  EXPECT_EQ(waiting(), 0U);
+}
+
+TEST_F(Flood, UnderLoadAnInitiationIsAnsweredByACookieAndThenTaken) {
+  flood(640);
+  ASSERT_GE(waiting(), noise::under_load_handshakes);
+  put(raw.initiation());
+  serve();
+  EXPECT_TRUE(to_raw('R').empty());
+  ASSERT_EQ(to_raw('C').size(), 1U);
+  EXPECT_EQ(to_raw('C').front().bytes.size(), 64U);
+  EXPECT_EQ(to_raw('C').front().traffic_class, 0);
+  ASSERT_TRUE(raw.consume_cookie(to_raw('C').front()));
+  run_for(500ms);  // still under load
+  raw.give(raw.initiation());
+  EXPECT_EQ(to_raw('R').size(), 1U);
+}
+
+TEST_F(Flood, LoadIsOverOneSecondAfterItWasLastSeen) {
+  flood(640);
+  serve();
+  run_for(1s - 1ns);
+  raw.give(raw.initiation());
+  EXPECT_EQ(to_raw('C').size(), 1U);
+  run_for(1ns);
+  raw.give(raw.initiation());
+  EXPECT_EQ(to_raw('C').size(), 1U);
+  EXPECT_EQ(to_raw('R').size(), 1U) << "mac2 is not looked at any more";
+}
+
+TEST_F(Flood, BadMac1IsNeverAnswered) {  // H9
+  flood(640, false);
+  serve();
+  EXPECT_TRUE(world.log.empty());
+  EXPECT_EQ(drops(a, Drop::bad_mac1), 640U);
+}
+
+TEST_F(Flood, CookieLessPacketsCostNoHandshake) {
+  flood(640);
+  const noise::DropCounters before = a.device().drops();
+  serve();
+  const std::uint64_t processed = drops(a, Drop::bad_handshake) - before[Drop::bad_handshake];
+  EXPECT_LE(processed, 8U) << "none while the queue was long";
+  EXPECT_GT(drops(a, Drop::cookie_sent), 600U);
+}
+
+TEST_F(Flood, CookieIsBoundToAddressAndPort) {  // H41
+  flood(640);
+  put(raw.initiation());
+  serve();
+  ASSERT_TRUE(raw.consume_cookie(to_raw('C').back()));
+  Datagram elsewhere = raw.initiation();
+  elsewhere.from.port += 1;
+  raw.give(elsewhere);
+  EXPECT_EQ(sent_to(world, elsewhere.from, 'C').size(), 1U) << "another port: another cookie";
+  Datagram other_address = raw.initiation();
+  other_address.from.ip.bytes[3] ^= 1;
+  raw.give(other_address);
+  EXPECT_EQ(sent_to(world, other_address.from, 'C').size(), 1U);
+  raw.give(raw.initiation());
+  EXPECT_EQ(to_raw('R').size(), 1U);
+}
+
+TEST_F(Flood, SenderUsesACookieForLessThan115Seconds) {  // H40
+  flood(640);
+  put(raw.initiation());
+  serve();
+  ASSERT_TRUE(raw.consume_cookie(to_raw('C').back()));
+  run_for(115s - 1ms);
+  const auto has_mac2 = [](const Datagram& message) {
+    const Bytes mac2 = Bytes{message.bytes}.last(noise::mac_field_bytes);
+    return std::any_of(mac2.begin(), mac2.end(), [](std::uint8_t byte) { return byte != 0; });
+  };
+  EXPECT_TRUE(has_mac2(raw.initiation()));
+  run_for(1ms);
+  EXPECT_FALSE(has_mac2(raw.initiation()));
+}
+
+TEST_F(Flood, SecretOlderThan120SecondsProvesNothing) {  // H40
+  flood(640);
+  put(raw.initiation());
+  serve();
+  const Datagram reply = to_raw('C').back();
+  run_for(120s);
+  ASSERT_TRUE(raw.consume_cookie(reply)) << "received late, so it is fresh to the sender";
+  flood(640);
+  put(raw.initiation());
+  serve();
+  EXPECT_EQ(to_raw('C').size(), 2U);
+  EXPECT_TRUE(to_raw('R').empty());
+}
+
+TEST_F(Flood, ProvenSourceIsHeldToTwentyPerSecondWithABurstOfFive) {  // H42
+  flood(640);
+  put(raw.initiation());
+  serve();
+  ASSERT_TRUE(raw.consume_cookie(to_raw('C').back()));
+  for (int i = 0; i < 12; ++i) {
+    raw.give(raw.initiation());  // refused by the 20 ms rule but for the first: that is later
+  }
+  EXPECT_EQ(drops(a, Drop::rate_limited), 7U);
+  run_for(50ms);
+  raw.give(raw.initiation());
+  EXPECT_EQ(drops(a, Drop::rate_limited), 7U);
+  raw.give(raw.initiation());
+  EXPECT_EQ(drops(a, Drop::rate_limited), 8U);
+}
+
+TEST_F(Flood, QueueIsBounded) {
+  flood(noise::incoming_handshakes_max + 640);
+  EXPECT_GT(drops(a, Drop::handshake_queue_full), 0U);
+  EXPECT_LE(waiting(), noise::incoming_handshakes_max);
+  serve();
+  EXPECT_EQ(waiting(), 0U);
+  EXPECT_TRUE(a.slots_are_home());
+}
+
+TEST_F(Flood, EstablishedTrafficGoesOn) {
+  raw.establish();
+  flood(4000);
+  put(raw.data(raw.inner()));
+  EXPECT_EQ(world.foreign.size(), 1U) << "data never waits behind handshakes";
+  send_to_raw();
+  EXPECT_EQ(to_raw('D').size(), 1U);
+  serve();
+}
+
+TEST_F(Flood, AnInitiatorUnderLoadAnswersAResponseWithACookie) {
+  send_to_raw();
+  const auto response = raw.response(to_raw('I').back());
+  flood(640);
+  put(*response);
+  serve();
+  EXPECT_EQ(to_raw('C').size(), 1U);
+  EXPECT_TRUE(to_raw('D').empty()) << "the response is not processed";
+  ASSERT_TRUE(raw.consume_cookie(to_raw('C').back()));
+}
+
+TEST_F(Flood, RequestsOfAllCookiesAreServedWithinTheOutbox) {
+  flood(noise::incoming_handshakes_max);
+  serve();  // asserts inside the outbox would end the process
+  EXPECT_EQ(waiting(), 0U);
+}
+
+class Cookies : public Pair {};
+
+TEST_F(Cookies, ARealHostRetriesWithItsCookie) {
+  Datagram junk;
+  junk.bytes.resize(noise::InitiationLayout::size);
+  junk.bytes[0] = 1;
+  junk.to = b.v4;
+  junk.from = {.ip = {.family = noise::Family::v4, .bytes = {203, 0, 113, 1}}, .port = 9};
+  noise::RemoteIdentity remote;
+  remote.set_public_key(b.public_key());
+  noise::CookieJar jar;
+  jar.add_macs(junk.bytes, remote, world.now());
+  const std::vector<Datagram> train(64, junk);
+  send(a, b);
+  for (int second = 0; second < 8; ++second) {
+    run_for(latency / 2);
+    for (int i = 0; i < 12; ++i) {
+      world.receive(b, train, true);
+    }
+    run_for(1s - latency / 2);
+  }
+  EXPECT_EQ(b.totals.delivered, 1U);
+  EXPECT_THAT(a.events, testing::Contains(noise::EventKind::cookie_received));
+  EXPECT_EQ(count(a, 'I'), 2U) << "one without a cookie, one retry with it";
+}
+
+class CookieReplies : public RawPair {
+ protected:
+  Datagram reply_to(const Datagram& initiation) {
+    std::vector<std::uint8_t> bytes(noise::CookieReplyLayout::size);
+    noise::CookieMaker maker;
+    const noise::SocketAddress host = a.v4;
+    EXPECT_TRUE(maker.make_reply(fixed<64>(MutableBytes{bytes}), initiation.bytes, host, raw.local,
+                                 world.now(), raw.entropy.entropy()));
+    return raw.wrap(std::move(bytes));
+  }
+};
+
+TEST_F(CookieReplies, GenuineOneIsTakenOnceAndMovesNothing) {  // H36, H39
+  send_to_raw();
+  const Datagram initiation = to_raw('I').back();
+  Datagram reply = reply_to(initiation);
+  reply.from.port += 5;
+  const Instant retry = raw_at_host().timers.at(noise::Timer::retransmit_handshake);
+  raw.give(reply);
+  EXPECT_EQ(drops(a, Drop::bad_cookie_reply), 0U);
+  EXPECT_EQ(status(a).endpoint.remote, raw.address);
+  EXPECT_EQ(status(a).rx_bytes, 0U);
+  EXPECT_EQ(raw_at_host().timers.at(noise::Timer::retransmit_handshake), retry);
+  EXPECT_EQ(to_raw('I').size(), 1U) << "it resends nothing";
+  raw.give(reply);
+  EXPECT_EQ(drops(a, Drop::bad_cookie_reply), 1U);
+}
+
+TEST_F(CookieReplies, UnsolicitedOnesAreRefused) {  // H34, H38
+  raw.establish();
+  std::vector<std::uint8_t> bytes(64, 0x3c);
+  store_le32(bytes.data(), 3);
+  for (std::uint32_t index = 0; index < 100; ++index) {
+    store_le32(bytes.data() + 4, index == 0 ? raw.session.remote_index : index);
+    raw.give(raw.wrap(bytes));
+  }
+  EXPECT_EQ(drops(a, Drop::bad_cookie_reply), 100U);
+}
+
+TEST_F(CookieReplies, WrongAssociatedDataIsRefused) {  // H35
+  send_to_raw();
+  Datagram other = to_raw('I').back();
+  other.bytes[noise::InitiationLayout::mac1] ^= 1;
+  raw.give(reply_to(other));
+  EXPECT_EQ(drops(a, Drop::bad_cookie_reply), 1U);
+}
+
+TEST_F(CookieReplies, ForAKeypairIndexIsAcceptedIfGenuine) {  // H37
+  raw.give(raw.initiation());
+  const Datagram response = to_raw('R').back();
+  raw.give(reply_to(response));  // names the index that is the keypair's by now
+  EXPECT_EQ(drops(a, Drop::bad_cookie_reply), 0U);
+}
+
+}  // namespace
+}  // namespace wgring::sim

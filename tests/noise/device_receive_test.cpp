@@ -1,0 +1,270 @@
+// Protocol 12 and 13: the order of effects of a data message, and hostile ones.
+#include "tests/sim/raw_pair.hpp"
+
+namespace wgring::sim {
+namespace {
+
+using noise::Drop;
+using noise::Timer;
+
+class Receiving : public RawPair {
+ protected:
+  void SetUp() override {
+    raw.establish();
+    world.log.clear();
+  }
+  // The drop that one datagram is counted as; nullopt: none.
+  std::optional<Drop> give_and_see(const Datagram& datagram) {
+    const noise::DropCounters before = a.device().drops();
+    raw.give(datagram);
+    for (std::size_t i = 0; i < noise::drop_count; ++i) {
+      const auto reason = static_cast<Drop>(i);
+      if (drops(a, reason) != before[reason]) {
+        return reason;
+      }
+    }
+    return std::nullopt;
+  }
+  static std::vector<std::uint8_t> padded(std::vector<std::uint8_t> packet, std::size_t bytes) {
+    packet.resize(bytes);
+    return packet;
+  }
+};
+
+TEST_F(Receiving, MalformedDatagramsAreCountedAndSilent) {  // H1-H4
+  EXPECT_EQ(give_and_see(raw.wrap({})), Drop::malformed);
+  for (int type = 0; type < 256; ++type) {
+    for (std::size_t size = 0; size <= 200; ++size) {
+      std::vector<std::uint8_t> bytes(size, 0);
+      if (size > 0) {
+        bytes[0] = static_cast<std::uint8_t>(type);
+      }
+      const bool is_data = type == 4 && size >= 32;
+      const bool is_handshake =
+          (type == 1 && size == 148) || (type == 2 && size == 92) || (type == 3 && size == 64);
+      const auto drop = give_and_see(raw.wrap(std::move(bytes)));
+      ASSERT_TRUE(drop.has_value()) << type << " of " << size;
+      if (!is_data && !is_handshake) {
+        ASSERT_EQ(drop, Drop::malformed) << type << " of " << size;
+      }
+    }
+  }
+  EXPECT_TRUE(world.log.empty());
+}
+
+TEST_F(Receiving, ReservedBytesMustBeZero) {  // H3
+  for (std::size_t bit = 8; bit < 32; ++bit) {
+    Datagram data = raw.keepalive();
+    data.bytes[bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
+    EXPECT_EQ(give_and_see(data), Drop::malformed);
+    Datagram initiation = raw.initiation();
+    initiation.bytes[bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
+    raw.restamp_macs(initiation);
+    EXPECT_EQ(give_and_see(initiation), Drop::malformed);
+  }
+}
+
+TEST_F(Receiving, SizesOfData) {  // H5, H61
+  EXPECT_EQ(give_and_see(raw.wrap(std::vector<std::uint8_t>(31, 4))), Drop::malformed);
+  EXPECT_EQ(give_and_see(raw.keepalive()), std::nullopt);
+  EXPECT_EQ(give_and_see(raw.data(std::vector<std::uint8_t>(1, 0x45))), Drop::bad_inner);
+  const Datagram largest = raw.data(padded(raw.inner(), 65'507 - 32));
+  EXPECT_EQ(give_and_see(largest), std::nullopt) << "60 kB of padding, cut";  // H60
+  ASSERT_EQ(world.foreign.size(), 1U);
+  EXPECT_EQ(world.foreign.back(), raw.inner());
+}
+
+TEST_F(Receiving, TrainsWithOddEnds) {  // H7
+  std::vector<Datagram> train;
+  for (int i = 0; i < 64; ++i) {
+    train.push_back(raw.data(raw.inner(i == 63 ? 50 : 100)));
+  }
+  raw.give(train, true);
+  EXPECT_EQ(world.foreign.size(), 64U);
+  train.clear();
+  train.push_back(raw.data(raw.inner(100)));
+  train.push_back(raw.wrap(std::vector<std::uint8_t>(1, 4)));
+  raw.give(train, true);
+  EXPECT_EQ(world.foreign.size(), 65U);
+  EXPECT_EQ(drops(a, Drop::malformed), 1U);
+}
+
+TEST_F(Receiving, MoreSegmentsThanATrainHoldsAreRefused) {  // H7
+  noise::Wild wild;
+  wild.slot = a.trains().take();
+  wild.bytes = 65 * 32;
+  wild.stride_bytes = 32;
+  wild.source = raw.address;
+  fill_zero(wild.slot.bytes().first(wild.bytes));
+  a.device().on_udp({&wild, 1}, world.now_of(a), a.outbox);
+  EXPECT_TRUE(a.outbox.empty());
+  EXPECT_GE(drops(a, Drop::malformed), 1U);
+}
+
+TEST_F(Receiving, UnknownIndex) {  // H45
+  Datagram data = raw.keepalive();
+  data.bytes[4] ^= 1;
+  EXPECT_EQ(give_and_see(data), Drop::unknown_index);
+}
+
+TEST_F(Receiving, TruncatedOrFlippedTagHasNoEffectAtAll) {  // H46, H47
+  const Datagram whole = raw.data(raw.inner());
+  const noise::PeerTimers timers = raw_at_host().timers;
+  Datagram cut_short = whole;
+  cut_short.bytes.pop_back();
+  EXPECT_EQ(give_and_see(cut_short), Drop::bad_tag);
+  for (std::size_t at = 8; at < whole.bytes.size(); ++at) {
+    Datagram flipped = whole;
+    flipped.from.port += 1;
+    flipped.bytes[at] ^= 0x04;
+    EXPECT_EQ(give_and_see(flipped), Drop::bad_tag);
+  }
+  EXPECT_EQ(status(a).endpoint.remote, raw.address);
+  EXPECT_EQ(raw_at_host().timers.at(Timer::send_keepalive), timers.at(Timer::send_keepalive));
+  EXPECT_EQ(give_and_see(whole), std::nullopt) << "its counter is still unused";
+  EXPECT_EQ(world.foreign.size(), 1U);
+}
+
+TEST_F(Receiving, CountersAtTheLimit) {  // H48
+  const auto reject = noise::reject_after_messages;
+  EXPECT_EQ(give_and_see(raw.data(~std::uint64_t{0}, {})), Drop::replayed);
+  EXPECT_EQ(give_and_see(raw.data(reject, {})), Drop::replayed);
+  EXPECT_EQ(give_and_see(raw.data(reject - 1, {})), std::nullopt) << "the last valid one";
+  EXPECT_EQ(give_and_see(raw.data(reject - 2, {})), Drop::expired_key) << "then the key is done";
+}
+
+TEST_F(Receiving, CounterJumpsAndOldOnes) {  // H49
+  EXPECT_EQ(give_and_see(raw.data(std::uint64_t{1} << 63, {})), std::nullopt);
+  EXPECT_EQ(give_and_see(raw.data(5, {})), Drop::replayed);
+  EXPECT_EQ(give_and_see(raw.data((std::uint64_t{1} << 63) - 100, {})), std::nullopt);
+}
+
+TEST_F(Receiving, WindowEdges) {  // H50
+  constexpr std::uint64_t top = 20'000;
+  EXPECT_EQ(give_and_see(raw.data(top, {})), std::nullopt);
+  EXPECT_EQ(give_and_see(raw.data(top - 8129, {})), Drop::replayed);
+  EXPECT_EQ(give_and_see(raw.data(top - 8128, {})), std::nullopt);
+  EXPECT_EQ(give_and_see(raw.data(top - 8127, {})), std::nullopt);
+  EXPECT_EQ(give_and_see(raw.data(top - 8128, {})), Drop::replayed) << "twice";
+}
+
+TEST_F(Receiving, DuplicatesInOneTrainAreDeliveredOnce) {  // H51
+  const Datagram one = raw.data(raw.inner());
+  const std::vector<Datagram> both{one, one};
+  raw.give(both, true);
+  EXPECT_EQ(world.foreign.size(), 1U);
+  EXPECT_EQ(drops(a, Drop::replayed), 1U);
+}
+
+TEST_F(Receiving, ReplayHasNoFurtherEffect) {
+  const Datagram data = raw.data(raw.inner());
+  raw.give(data);
+  run_for(3s);
+  const Instant keepalive = raw_at_host().timers.at(Timer::send_keepalive);
+  Datagram replay = data;
+  replay.from.port += 1;
+  EXPECT_EQ(give_and_see(replay), Drop::replayed);
+  EXPECT_EQ(status(a).endpoint.remote, raw.address) << "no roaming";
+  EXPECT_FALSE(raw_at_host().need_another_keepalive) << "no data_received";
+  EXPECT_EQ(raw_at_host().timers.at(Timer::send_keepalive), keepalive);
+  EXPECT_EQ(world.foreign.size(), 1U);
+}
+
+TEST_F(Receiving, BadInnerStillRoamsAndArmsTimers) {  // 12: steps 2-7 stand before 8-11
+  std::vector<std::uint8_t> inner = raw.inner();
+  inner[0] = 0x55;
+  Datagram data = raw.data(inner);
+  data.from.port += 1;
+  EXPECT_EQ(give_and_see(data), Drop::bad_inner);
+  EXPECT_EQ(status(a).endpoint.remote.port, raw.address.port + 1);
+  EXPECT_TRUE(raw_at_host().timers.pending(Timer::send_keepalive));
+}
+
+TEST_F(Receiving, InnerVersionsAndLengths) {  // H56, H57
+  struct Case {
+    const char* what;
+    std::size_t at;
+    std::uint8_t value;
+    std::optional<Drop> drop;
+  };
+  const Case cases[] = {
+      {"version 0", 0, 0x05, Drop::bad_inner},
+      {"version 5", 0, 0x55, Drop::bad_inner},
+      {"version 15", 0, 0xf5, Drop::bad_inner},
+      {"length 0", 3, 0, Drop::bad_inner},
+      {"length 19", 3, 19, Drop::bad_inner},
+      {"length 20", 3, 20, std::nullopt},
+      {"longer than the payload", 3, 65, Drop::bad_inner},
+  };
+  for (const Case& one : cases) {
+    std::vector<std::uint8_t> inner = raw.inner(64);
+    inner[one.at] = one.value;
+    EXPECT_EQ(give_and_see(raw.data(inner)), one.drop) << one.what;
+  }
+}
+
+TEST_F(Receiving, InnerVersion6Lengths) {  // H58
+  const InnerSpec spec{.number = inner_numbers_max - 1,
+                       .family = noise::Family::v6,
+                       .from = raw.number,
+                       .to = a.number(),
+                       .bytes = 64};
+  struct Case {
+    std::uint16_t payload_length;
+    std::optional<Drop> drop;
+  };
+  for (const Case& one : {Case{0, std::nullopt}, Case{24, std::nullopt}, Case{25, Drop::bad_inner},
+                          Case{65535, Drop::bad_inner}, Case{65496, Drop::bad_inner}}) {
+    std::vector<std::uint8_t> inner = make_inner(spec);
+    store_be16(inner.data() + 4, one.payload_length);
+    EXPECT_EQ(give_and_see(raw.data(inner)), one.drop) << one.payload_length;
+  }
+  ASSERT_EQ(world.foreign.size(), 2U);
+  EXPECT_EQ(world.foreign.front().size(), 40U);
+}
+
+TEST_F(Receiving, InnerSourcesThatAreNotThePeers) {  // H59
+  RawPeer other(world, a, 78);
+  other.join();
+  const std::uint32_t sources[] = {0x0a09004e /* the other peer's */, 0xffffffff, 0xe0000001,
+                                   0x7f000001, 0x0a090001 /* the host's own */};
+  for (const std::uint32_t source : sources) {
+    std::vector<std::uint8_t> inner = raw.inner();
+    store_be32(inner.data() + 12, source);
+    EXPECT_EQ(give_and_see(raw.data(inner)), Drop::wrong_source) << std::hex << source;
+  }
+  EXPECT_TRUE(world.foreign.empty());
+}
+
+TEST_F(Receiving, AMoreSpecificOwnerWinsOverASubnet) {  // N9, N10
+  noise::PeerUpdate subnet;
+  subnet.public_key = raw.local.public_key();
+  noise::AllowedIpChange change;
+  change.prefix = {.address = tunnel_address(noise::Family::v4, 0), .cidr = 16};
+  subnet.allowed_ips = {&change, 1};
+  world.apply(a, subnet);
+  std::vector<std::uint8_t> inner = raw.inner();
+  store_be32(inner.data() + 12, 0x0a09004e);
+  EXPECT_EQ(give_and_see(raw.data(inner)), std::nullopt);
+  RawPeer other(world, a, 78);  // owns 10.9.0.78/32 from now on
+  other.join();
+  Datagram data = raw.data(inner);
+  data.from.port = 9997;
+  EXPECT_EQ(give_and_see(data), Drop::wrong_source);
+  EXPECT_EQ(status(a).endpoint.remote.port, 9997) << "but the endpoint follows";
+}
+
+TEST_F(Receiving, PaddingIsNotJudged) {  // H60
+  std::vector<std::uint8_t> inner = raw.inner(64);
+  inner.resize(80, 0xaa);
+  EXPECT_EQ(give_and_see(raw.data(inner)), std::nullopt);
+  EXPECT_EQ(world.foreign.back().size(), 64U);
+}
+
+TEST_F(Receiving, LinkDownTakesNothing) {
+  world.set_link(a, false);
+  EXPECT_EQ(give_and_see(raw.keepalive()), Drop::link_down);
+}
+
+}  // namespace
+}  // namespace wgring::sim
