@@ -56,6 +56,7 @@ bool CookieMaker::mac2_valid(Bytes message, const SocketAddress& source, Instant
   return crypto::ct_equal(expected.view(), mac2_of(message));
 }
 
+// NOLINTNEXTLINE(readability-function-size): six parameters, each with another owner.
 bool CookieMaker::make_reply(MutableBytesOf<CookieReplyLayout::size> reply, Bytes refused,
                              const SocketAddress& source, const LocalIdentity& local, Instant now,
                              const Entropy& entropy) noexcept {

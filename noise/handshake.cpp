@@ -75,6 +75,7 @@ std::optional<OpenedInitiation> open_initiation(BytesOf<InitiationLayout::size> 
   return opened;
 }
 
+// NOLINTNEXTLINE(readability-function-size): six parameters, each with another owner.
 bool Handshake::create_initiation(MutableBytesOf<InitiationLayout::size> message,
                                   std::uint32_t sender_index, const LocalIdentity& local,
                                   RemoteIdentity& remote, WallTime now,
@@ -83,6 +84,7 @@ bool Handshake::create_initiation(MutableBytesOf<InitiationLayout::size> message
                                    tai64n(now, last_sent_timestamp_), entropy);
 }
 
+// NOLINTNEXTLINE(readability-function-size): six parameters, each with another owner.
 bool Handshake::create_initiation_stamped(MutableBytesOf<InitiationLayout::size> message,
                                           std::uint32_t sender_index, const LocalIdentity& local,
                                           RemoteIdentity& remote, const Timestamp& timestamp,

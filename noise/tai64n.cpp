@@ -43,9 +43,6 @@ Timestamp tai64n(WallTime now, const Timestamp& last_sent) noexcept {
   // Unsigned arithmetic: a wall clock before 1970 simply lies below the epoch.
   const Timestamp current = encode(unix_epoch_tai + static_cast<std::uint64_t>(whole.count()),
                                    rest & ~(step_nanoseconds - 1));
-  if (last_sent == Timestamp{}) {
-    return current;
-  }
   return std::max(current, step_after(last_sent));
 }
 

@@ -122,6 +122,10 @@ TEST(Mac1, NeedsAnIdentity) {
   EXPECT_FALSE(mac1_valid(message, pair.initiator.local)) << "our own message, reflected";
   pair.responder.local.clear();
   EXPECT_FALSE(mac1_valid(message, pair.responder.local));
+  // The mac keys of an absent identity are known to all: zero.
+  crypto::mac(fixed<16>(MutableBytes{message}, InitiationLayout::mac1), ByteArray<32>{},
+              Bytes{message}.first(InitiationLayout::mac1));
+  EXPECT_FALSE(mac1_valid(message, pair.responder.local));
 }
 
 // A sender, a receiver under load, and the sender's address.

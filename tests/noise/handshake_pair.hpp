@@ -151,7 +151,7 @@ struct Pair {
 
 // DH without the zero check: what an attacker computes.
 [[nodiscard]] inline crypto::Secret<32> unchecked_dh(const crypto::Secret<32>& private_key,
-                                                     const crypto::PublicKey& public_key) {
+                                                     BytesOf<32> public_key) {
   crypto::Secret<32> shared;
   static_cast<void>(crypto::x25519(shared.fill(), private_key.view(), public_key));
   return shared;
@@ -165,6 +165,8 @@ struct Attacker {
   crypto::PublicKey static_public{};
   SymmetricState symmetric;
 
+  Attacker() { crypto::x25519_public(ephemeral, ephemeral_private.view()); }
+
   void begin(const crypto::PublicKey& responder) {
     const std::string_view name = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
     const std::string_view prologue = "WireGuard v1 zx2c4 Jason@zx2c4.com";
@@ -173,26 +175,32 @@ struct Attacker {
     symmetric.mix_hash(responder);
   }
 
+  // With what DH gives, checked by nobody.
   [[nodiscard]] InitiationBytes initiation(const crypto::PublicKey& responder,
+                                           const Timestamp& timestamp) {
+    const crypto::Secret<32> es = unchecked_dh(ephemeral_private, responder);
+    return initiation(responder, &es, unchecked_dh(static_private, responder), timestamp);
+  }
+
+  // With given results of DH; no es: that token left out.
+  [[nodiscard]] InitiationBytes initiation(const crypto::PublicKey& responder,
+                                           const crypto::Secret<32>* es,
+                                           const crypto::Secret<32>& ss,
                                            const Timestamp& timestamp) {
     InitiationBytes message{};
     const MutableBytesOf<InitiationLayout::size> at{message};
     begin(responder);
     message[0] = 1;
-    copy_bytes(at.subspan<8, 32>(), ephemeral);
+    copy_bytes(at.subspan<InitiationLayout::ephemeral, 32>(), ephemeral);
     symmetric.mix_hash(ephemeral);
     symmetric.mix_chain(ephemeral);
     crypto::Secret<32> key;
-    const bool low_order =
-        crypto::ct_is_zero(unchecked_dh(secret_of(std::uint8_t{9}), ephemeral).view());
-    symmetric.mix_key(
-        key, low_order ? crypto::Secret<32>{} : unchecked_dh(ephemeral_private, responder));
-    symmetric.seal_and_hash(at.subspan<40, 48>(), static_public, key);
-    symmetric.mix_key(
-        key, crypto::ct_is_zero(unchecked_dh(secret_of(std::uint8_t{9}), static_public).view())
-                 ? crypto::Secret<32>{}
-                 : unchecked_dh(static_private, responder));
-    symmetric.seal_and_hash(at.subspan<88, 28>(), timestamp, key);
+    if (es != nullptr) {
+      symmetric.mix_key(key, *es);
+    }
+    symmetric.seal_and_hash(at.subspan<InitiationLayout::sealed_static, 48>(), static_public, key);
+    symmetric.mix_key(key, ss);
+    symmetric.seal_and_hash(at.subspan<InitiationLayout::sealed_timestamp, 28>(), timestamp, key);
     return message;
   }
 };

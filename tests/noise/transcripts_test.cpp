@@ -104,13 +104,16 @@ TEST_P(Transcript, ResponseByteForByte) {
 
 TEST_P(Transcript, RecordedResponseIsConsumed) {
   Party& initiator = pair.initiator;
-  ScriptedEntropy entropy(bytes_of(session, "initiator_ephemeral_private"));
+  // Random bytes are not clamped; what was recorded, and is kept, is.
+  const test::Buffer ephemeral = bytes_of(session, "initiator_ephemeral_private");
+  test::Buffer unclamped = ephemeral;
+  unclamped.front() |= 7;
+  unclamped.back() ^= 0xc0;
+  ScriptedEntropy entropy(unclamped);
   InitiationBytes message{};
   ASSERT_TRUE(initiator.handshake.create_initiation_stamped(
       message, index_of(session, "initiator_index"), initiator.local, initiator.remote,
       array_field<12>(session, "timestamp"), entropy.source()));
-  // Recorded with only its clamped bits; the slot may hold no other form.
-  const auto ephemeral = bytes_of(session, "initiator_ephemeral_private");
   EXPECT_TRUE(contains(initiator.image(), ephemeral));
 
   const auto response = array_field<92>(session, "response");
