@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <map>
 #include <string_view>
+#include <vector>
 
 #include "daemon/interface_name.hpp"
 #include "daemon/setup_error.hpp"
@@ -74,7 +75,22 @@ std::optional<EarlyExit> take_environment(const Environment& environment, Option
   return take_descriptor("WG_UAPI_FD", environment.uapi_fd, options.uapi_fd);
 }
 
-void declare(CLI::App& app, Options& options) {
+// The words as given; they become values when all of the line is known to be good.
+struct Words {
+  std::string engine = "auto";
+  std::string log_level;  // empty: not given
+};
+
+template <typename Value>
+std::vector<std::string> words_of(const std::map<std::string, Value>& values) {
+  std::vector<std::string> words;
+  for (const auto& [word, value] : values) {
+    words.push_back(word);
+  }
+  return words;
+}
+
+void declare(CLI::App& app, Options& options, Words& words) {
   app.footer(footer);
   app.set_version_flag("--version", "wgring " WGRING_VERSION, "Print the version and exit");
   app.set_help_flag("-h,--help", "Print this help and exit");
@@ -82,19 +98,18 @@ void declare(CLI::App& app, Options& options) {
       ->required();
   app.add_flag("-f,--foreground", options.foreground,
                "Stay in the foreground, log to standard error");
-  app.add_option("--engine", options.engine,
-                 "How packets move: uring needs Linux 6.1, epoll works everywhere, auto takes "
+  app.add_option("--engine", words.engine,
+                 "How packets move: uring needs Linux 6.1, epoll works everywhere, auto takes\n"
                  "uring where it passes a test")
-      ->transform(CLI::Transformer(engines).description(""))
-      ->check(CLI::IsMember(engines).description(""))
+      ->check(CLI::IsMember(words_of(engines)))
       ->option_text("auto|epoll|uring");
   app.add_option("--aead", options.aead,
                  "ChaCha20-Poly1305 of which library; auto takes boringssl if it passes its test")
-      ->check(CLI::IsMember({"auto", "boringssl", "sodium"}).description(""))
+      ->check(CLI::IsMember({"auto", "boringssl", "sodium"}))
       ->option_text("auto|boringssl|sodium");
-  app.add_option("--log-level", options.log_level,
+  app.add_option("--log-level", words.log_level,
                  "What is logged; verbose is another word for debug")
-      ->transform(CLI::Transformer(log_levels).description(""))
+      ->check(CLI::IsMember(words_of(log_levels)))
       ->option_text("silent|error|info|debug");
 }
 
@@ -112,7 +127,8 @@ std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv
   Options options;
   const auto environment_fault = take_environment(environment, options);
   CLI::App app{description, "wgring"};
-  declare(app, options);
+  Words words;
+  declare(app, options, words);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -127,6 +143,10 @@ std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv
   }
   if (environment_fault) {
     return *environment_fault;
+  }
+  options.engine = engines.at(words.engine);
+  if (!words.log_level.empty()) {
+    options.log_level = log_levels.at(words.log_level);
   }
   return options;
 }

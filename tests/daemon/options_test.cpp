@@ -1,0 +1,132 @@
+#include "daemon/options.hpp"
+
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "daemon/interface_name.hpp"
+
+namespace wgring::daemon {
+namespace {
+
+std::variant<Options, EarlyExit> parsed(std::vector<const char*> words,
+                                        const Environment& environment = {}) {
+  words.insert(words.begin(), "wgring");
+  return parse_options(static_cast<int>(words.size()), words.data(), environment);
+}
+
+Options accepted(const std::vector<const char*>& words, const Environment& environment = {}) {
+  const auto result = parsed(words, environment);
+  const auto* const options = std::get_if<Options>(&result);
+  EXPECT_NE(options, nullptr) << std::get<EarlyExit>(result).text;
+  return options != nullptr ? *options : Options{};
+}
+
+EarlyExit refused(const std::vector<const char*>& words, const Environment& environment = {}) {
+  const auto result = parsed(words, environment);
+  const auto* const exit = std::get_if<EarlyExit>(&result);
+  EXPECT_NE(exit, nullptr);
+  return exit != nullptr ? *exit : EarlyExit{};
+}
+
+TEST(Options, NameAloneGivesTheDefaults) {
+  const Options options = accepted({"wg0"});
+  EXPECT_EQ(options.interface_name, "wg0");
+  EXPECT_FALSE(options.foreground);
+  EXPECT_EQ(options.engine, tun::EngineKind::automatic);
+  EXPECT_EQ(options.aead, "auto");
+  EXPECT_EQ(options.log_level, LogLevel::info);
+  EXPECT_FALSE(options.tun_fd);
+  EXPECT_FALSE(options.uapi_fd);
+}
+
+TEST(Options, EachOptionIsTaken) {
+  const Options options = accepted(
+      {"--engine=uring", "--aead", "sodium", "--log-level", "verbose", "-f", "fifteen_letters"});
+  EXPECT_TRUE(options.foreground);
+  EXPECT_EQ(options.engine, tun::EngineKind::uring);
+  EXPECT_EQ(options.aead, "sodium");
+  EXPECT_EQ(options.log_level, LogLevel::debug);
+  EXPECT_EQ(options.interface_name, "fifteen_letters");
+  EXPECT_EQ(accepted({"--engine=epoll", "wg0"}).engine, tun::EngineKind::epoll);
+  EXPECT_TRUE(accepted({"--foreground", "wg0"}).foreground);
+}
+
+TEST(Options, EnvironmentIsTakenAndOptionsWin) {
+  const Environment environment{
+      .tun_fd = "3", .uapi_fd = "4", .foreground = "1", .log_level = "error"};
+  const Options options = accepted({"wg0"}, environment);
+  EXPECT_TRUE(options.foreground);
+  EXPECT_EQ(options.tun_fd, 3);
+  EXPECT_EQ(options.uapi_fd, 4);
+  EXPECT_EQ(options.log_level, LogLevel::error);
+  EXPECT_EQ(accepted({"--log-level=silent", "wg0"}, environment).log_level, LogLevel::silent);
+  EXPECT_FALSE(accepted({"wg0"}, {.foreground = "0"}).foreground);
+}
+
+TEST(Options, WordsOfOtherProgramsInLogLevelAreNoErrors) {
+  EXPECT_EQ(accepted({"wg0"}, {.log_level = "TRACE"}).log_level, LogLevel::info);
+  EXPECT_EQ(accepted({"wg0"}, {.log_level = ""}).log_level, LogLevel::info);
+}
+
+TEST(Options, BadDescriptorsAreNamed) {
+  for (const char* const text : {"", "x", "-1", "0", "2", "3x", " 3", "99999999999"}) {
+    EXPECT_NE(refused({"wg0"}, {.tun_fd = text}).text.find("WG_TUN_FD"), std::string::npos) << text;
+    EXPECT_NE(refused({"wg0"}, {.uapi_fd = text}).text.find("WG_UAPI_FD"), std::string::npos)
+        << text;
+  }
+}
+
+TEST(Options, FaultsAreOneLineAndNameTheCause) {
+  const std::pair<std::vector<const char*>, std::string> rows[] = {
+      {{}, "IFNAME"},
+      {{"wg0", "wg1"}, "wg1"},
+      {{"--nonsense", "wg0"}, "--nonsense"},
+      {{"--engine=nonsense", "wg0"}, "nonsense"},
+      {{"--engine", "wg0"}, "--engine"},
+      {{"--engine=", "wg0"}, "--engine"},
+      {{"--engine=1", "wg0"}, "--engine"},
+      {{"--aead=openssl", "wg0"}, "--aead"},
+      {{"--log-level=loud", "wg0"}, "--log-level"},
+      {{""}, "interface name"},
+      {{"a/b"}, "interface name"},
+  };
+  for (const auto& [words, cause] : rows) {
+    const EarlyExit exit = refused(words);
+    EXPECT_EQ(exit.code, 1);
+    EXPECT_NE(exit.text.find(cause), std::string::npos) << exit.text;
+    EXPECT_EQ(exit.text.find('\n'), exit.text.size() - 1) << exit.text;
+  }
+}
+
+TEST(Options, HelpNamesEveryOptionAndVariable) {
+  const EarlyExit help = refused({"--help"});
+  EXPECT_EQ(help.code, 0);
+  for (const char* const word :
+       {"IFNAME", "--foreground", "-f", "--engine", "epoll", "--aead", "--log-level", "--version",
+        "--help", "WG_TUN_FD", "WG_UAPI_FD", "WG_PROCESS_FOREGROUND", "LOG_LEVEL"}) {
+    EXPECT_NE(help.text.find(word), std::string::npos) << word;
+  }
+  const EarlyExit version = refused({"--version"});
+  EXPECT_EQ(version.code, 0);
+  EXPECT_TRUE(version.text.starts_with("wgring "));
+}
+
+TEST(InterfaceName, TakesWhatTheKernelTakes) {
+  for (const std::string_view name : {"wg0", "a", "fifteen_letters", "...", "wg%d", "w\xc3\xa9"}) {
+    EXPECT_EQ(interface_name_fault(name), "") << name;
+  }
+}
+
+TEST(InterfaceName, RefusesWhatIsNoNameOrNoFileName) {
+  for (const std::string_view name :
+       {std::string_view{""}, std::string_view{"sixteen_letters_"}, std::string_view{"."},
+        std::string_view{".."}, std::string_view{"a/b"}, std::string_view{"a b"},
+        std::string_view{"a\tb"}, std::string_view{"a\nb"}, std::string_view{"a:1"},
+        std::string_view{"a\0b", 3}, std::string_view{"a\x7f"}}) {
+    EXPECT_NE(interface_name_fault(name), "") << name;
+  }
+}
+
+}  // namespace
+}  // namespace wgring::daemon
