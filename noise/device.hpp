@@ -88,6 +88,8 @@ class Device {
   [[nodiscard]] const DropCounters& drops() const noexcept;
 
  private:
+  friend struct CoreTestAccess;  // tests: internals by name
+
   explicit Device(Core* core) noexcept;
   Core* core_;
 };
