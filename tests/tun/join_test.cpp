@@ -1,0 +1,278 @@
+#include "tun/offload/join.hpp"
+
+#include <random>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "noise/split.hpp"
+#include "tests/noise/ip_packet.hpp"
+
+namespace wgring::tun {
+namespace {
+
+using noise::Splitter;
+using noise::VnetHeader;
+using test::ones_sum;
+using test::Packet;
+
+constexpr JoinPolicy everything{.tcp = true, .udp = true};
+
+// One flow that makes packets in sequence, as a sender's TSO would.
+class Flow {
+ public:
+  Flow(bool v4, bool tcp, std::uint16_t port) : v4_(v4), tcp_(tcp), port_(port) {}
+
+  [[nodiscard]] Packet next(std::size_t payload_bytes, bool push = false) {
+    const std::size_t header = tcp_ ? 32 : 8;
+    const std::uint8_t protocol = tcp_ ? 6 : 17;
+    Packet packet = v4_ ? test::v4_packet(header + payload_bytes, protocol)
+                        : test::v6_packet(header + payload_bytes, protocol);
+    at_ = v4_ ? 20 : 40;
+    std::uint8_t* const transport = packet.data() + at_;
+    fill_zero({transport, header});
+    store_be16(transport, port_);
+    store_be16(transport + 2, 5001);
+    if (tcp_) {
+      store_be32(transport + 4, sequence_);
+      store_be32(transport + 8, 77);
+      transport[12] = 0x80;
+      transport[13] = push ? 0x18 : 0x10;
+      store_be16(transport + 14, 1000);
+      transport[20] = transport[21] = 1;
+      store_be32(transport + 24, 4242);
+    } else {
+      store_be16(transport + 4, static_cast<std::uint16_t>(header + payload_bytes));
+    }
+    for (std::size_t i = 0; i < payload_bytes; ++i) {
+      transport[header + i] = static_cast<std::uint8_t>(sequence_ + i);
+    }
+    sequence_ += static_cast<std::uint32_t>(payload_bytes);
+    if (v4_) {
+      store_be16(packet.data() + 4, identification_++);
+    }
+    finish(packet);
+    return packet;
+  }
+  // Checksums anew, after a test spoiled something else.
+  void finish(Packet& packet) const {
+    if (v4_) {
+      test::fix_v4_checksum(packet);
+    }
+    const Bytes all{packet};
+    const Bytes addresses = v4_ ? all.subspan(12, 8) : all.subspan(8, 32);
+    const std::uint32_t pseudo =
+        ones_sum(addresses) + static_cast<std::uint32_t>(packet.size() - at_) + (tcp_ ? 6U : 17U);
+    std::uint8_t* const field = packet.data() + at_ + (tcp_ ? 16 : 6);
+    store_be16(field, 0);
+    const auto sum = static_cast<std::uint16_t>(~ones_sum(all.subspan(at_), pseudo));
+    store_be16(field, !tcp_ && sum == 0 ? 0xffff : sum);
+  }
+  [[nodiscard]] std::size_t transport_at() const { return at_; }
+
+ private:
+  bool v4_;
+  bool tcp_;
+  std::uint16_t port_;
+  std::size_t at_ = 0;
+  std::uint32_t sequence_ = 0xffff'f000U;
+  std::uint16_t identification_ = 0xfff0;
+};
+
+// Joins, then splits what came out: the packets as TUN would deliver them, by run.
+[[nodiscard]] std::vector<std::vector<Packet>> round_trip(const std::vector<Packet>& packets,
+                                                          JoinPolicy policy = everything) {
+  std::vector<Packet> work = packets;
+  Joiner joiner(policy);
+  for (Packet& packet : work) {
+    joiner.add(packet);
+  }
+  joiner.finish();
+  std::vector<std::vector<Packet>> runs;
+  for (std::size_t i = 0; i < joiner.run_count(); ++i) {
+    Packet whole;
+    joiner.for_each_piece(
+        i, [&](Bytes piece) { whole.insert(whole.end(), piece.begin(), piece.end()); });
+    std::vector<Packet>& run = runs.emplace_back();
+    if (joiner.header(i).plain()) {
+      run.push_back(whole);
+      continue;
+    }
+    auto splitter = Splitter::open(whole, joiner.header(i));
+    EXPECT_TRUE(splitter.has_value());
+    while (splitter && !splitter->done()) {
+      const Bytes segment = splitter->next();
+      run.emplace_back(segment.begin(), segment.end());
+    }
+  }
+  return runs;
+}
+
+[[nodiscard]] std::vector<std::size_t> sizes(const std::vector<std::vector<Packet>>& runs) {
+  std::vector<std::size_t> all;
+  for (const auto& run : runs) {
+    all.push_back(run.size());
+  }
+  return all;
+}
+
+using Sizes = std::vector<std::size_t>;
+
+TEST(Join, a_run_of_one_flow_is_one_write_and_splits_back_to_the_same_bytes) {
+  for (const bool v4 : {true, false}) {
+    for (const bool tcp : {true, false}) {
+      Flow flow(v4, tcp, 1);
+      std::vector<Packet> packets;
+      for (int i = 0; i < 30; ++i) {
+        packets.push_back(flow.next(i == 29 ? 100 : 1360));
+      }
+      const auto runs = round_trip(packets);
+      ASSERT_EQ(sizes(runs), Sizes{30});
+      EXPECT_EQ(runs[0], packets);
+    }
+  }
+}
+
+TEST(Join, a_shorter_packet_or_push_ends_a_run) {
+  Flow flow(true, true, 1);
+  std::vector<Packet> packets;
+  for (const std::size_t bytes : {1000U, 1000U, 500U, 1000U, 1000U}) {
+    packets.push_back(flow.next(bytes));
+  }
+  packets.push_back(flow.next(1000, true));
+  packets.push_back(flow.next(1000));
+  EXPECT_EQ(sizes(round_trip(packets)), (Sizes{3, 3, 1}));
+}
+
+TEST(Join, a_longer_packet_begins_a_run) {
+  Flow flow(true, false, 1);
+  const std::vector<Packet> packets{flow.next(100), flow.next(200), flow.next(200)};
+  EXPECT_EQ(sizes(round_trip(packets)), (Sizes{1, 2}));
+}
+
+TEST(Join, flows_that_alternate_are_joined_each_by_itself) {
+  Flow one(true, true, 1);
+  Flow two(true, true, 2);
+  Flow three(false, false, 3);
+  std::vector<Packet> packets;
+  for (int i = 0; i < 10; ++i) {
+    packets.push_back(one.next(1000));
+    packets.push_back(two.next(1000));
+    packets.push_back(three.next(1000));
+  }
+  EXPECT_EQ(sizes(round_trip(packets)), (Sizes{10, 10, 10}));
+}
+
+TEST(Join, a_run_never_grows_beyond_the_length_field) {
+  Flow flow(false, false, 1);
+  std::vector<Packet> packets;
+  for (int i = 0; i < 10; ++i) {
+    packets.push_back(flow.next(8900));
+  }
+  EXPECT_EQ(sizes(round_trip(packets)), (Sizes{7, 3}));
+}
+
+TEST(Join, the_policy_is_obeyed) {
+  Flow tcp(true, true, 1);
+  Flow udp(true, false, 2);
+  const std::vector<Packet> packets{tcp.next(100), tcp.next(100), udp.next(100), udp.next(100)};
+  EXPECT_EQ(sizes(round_trip(packets, {.tcp = true, .udp = false})), (Sizes{2, 1, 1}));
+  EXPECT_EQ(sizes(round_trip(packets, {.tcp = false, .udp = true})), (Sizes{1, 1, 2}));
+  EXPECT_EQ(sizes(round_trip(packets, {})), (Sizes{1, 1, 1, 1}));
+}
+
+// The second of two packets is spoilt in one way: they must come out as they were, alone.
+TEST(Join, what_differs_in_more_than_its_place_is_not_joined) {
+  struct Row {
+    const char* what;
+    void (*spoil)(Packet&, std::size_t transport_at);
+  };
+  const Row rows[] = {
+      {"TTL", [](Packet& p, std::size_t) { p[8] -= 1; }},
+      {"TOS", [](Packet& p, std::size_t) { p[1] = 3; }},
+      {"DF", [](Packet& p, std::size_t) { p[6] ^= 0x40; }},
+      {"more fragments", [](Packet& p, std::size_t) { p[6] |= 0x20; }},
+      {"fragment offset", [](Packet& p, std::size_t) { p[7] = 1; }},
+      {"identification",
+       [](Packet& p, std::size_t) { p[5] = static_cast<std::uint8_t>(p[5] + 1); }},
+      {"sequence", [](Packet& p, std::size_t t) { p[t + 7] ^= 1; }},
+      {"acknowledgement", [](Packet& p, std::size_t t) { p[t + 11] ^= 1; }},
+      {"SYN", [](Packet& p, std::size_t t) { p[t + 13] |= 0x02; }},
+      {"FIN", [](Packet& p, std::size_t t) { p[t + 13] |= 0x01; }},
+      {"RST", [](Packet& p, std::size_t t) { p[t + 13] |= 0x04; }},
+      {"URG", [](Packet& p, std::size_t t) { p[t + 13] |= 0x20; }},
+      {"ECE", [](Packet& p, std::size_t t) { p[t + 13] |= 0x40; }},
+      {"CWR", [](Packet& p, std::size_t t) { p[t + 13] |= 0x80; }},
+      {"reserved flag", [](Packet& p, std::size_t t) { p[t + 12] |= 0x01; }},
+      {"window", [](Packet& p, std::size_t t) { p[t + 15] ^= 1; }},
+      {"urgent pointer", [](Packet& p, std::size_t t) { p[t + 19] ^= 1; }},
+      {"options", [](Packet& p, std::size_t t) { p[t + 27] ^= 1; }},
+      {"source address", [](Packet& p, std::size_t) { p[15] ^= 1; }},
+      {"port", [](Packet& p, std::size_t t) { p[t + 3] ^= 1; }},
+  };
+  for (const Row& row : rows) {
+    Flow flow(true, true, 1);
+    std::vector<Packet> packets{flow.next(500), flow.next(500)};
+    row.spoil(packets[1], flow.transport_at());
+    flow.finish(packets[1]);
+    const auto runs = round_trip(packets);
+    EXPECT_EQ(sizes(runs), (Sizes{1, 1})) << row.what;
+    if (runs.size() == 2) {
+      EXPECT_EQ(runs[1][0], packets[1]) << row.what;
+    }
+  }
+}
+
+TEST(Join, an_interruption_in_a_flow_is_not_jumped_over) {
+  Flow flow(true, true, 1);
+  std::vector<Packet> packets{flow.next(500), flow.next(500), flow.next(500), flow.next(500)};
+  packets[1][20 + 13] |= 0x01;
+  flow.finish(packets[1]);
+  const auto runs = round_trip(packets);
+  ASSERT_EQ(sizes(runs), (Sizes{1, 1, 2}));
+  EXPECT_EQ(runs[1][0], packets[1]);
+}
+
+TEST(Join, whatever_comes_leaves_with_the_same_bytes_and_each_flow_in_order) {
+  std::mt19937_64 random(23);
+  for (int round = 0; round < 400; ++round) {
+    std::vector<Flow> flows{{true, true, 0}, {true, false, 1}, {false, true, 2}, {false, false, 3}};
+    std::vector<std::vector<Packet>> sent(4);
+    std::vector<Packet> spoilt;  // a bit of the first bytes flipped: a flow of its own now
+    std::vector<Packet> packets;
+    for (int i = 0; i < 64; ++i) {
+      const std::size_t which = random() % (1 + static_cast<std::size_t>(round) % 4);
+      Packet packet = flows[which].next(1 + random() % 3 * 700, random() % 9 == 0);
+      if (random() % 10 != 0) {
+        sent[which].push_back(packet);
+      } else {
+        packet[random() % 20] ^= static_cast<std::uint8_t>(1U << random() % 8);
+        if (packet[0] >> 4U != 4 && packet[0] >> 4U != 6) {
+          packet[0] = which < 2 ? 0x45 : 0x60;  // the core delivers nothing else
+        }
+        flows[which].finish(packet);
+        spoilt.push_back(packet);
+      }
+      packets.push_back(std::move(packet));
+    }
+    std::vector<Packet> out;
+    for (auto& run : round_trip(packets)) {
+      out.insert(out.end(), run.begin(), run.end());
+    }
+    ASSERT_EQ(out.size(), packets.size());
+    for (const Packet& packet : spoilt) {
+      ASSERT_NE(std::find(out.begin(), out.end(), packet), out.end()) << "round " << round;
+    }
+    // Every packet is there, byte for byte, and those of one flow in the order they were sent.
+    for (const auto& flow : sent) {
+      auto at = out.begin();
+      for (const Packet& packet : flow) {
+        at = std::find(at, out.end(), packet);
+        ASSERT_NE(at, out.end()) << "round " << round;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace wgring::tun
