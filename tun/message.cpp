@@ -1,10 +1,23 @@
 #include "tun/message.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 namespace wgring::tun {
 namespace {
+
+// The kernel's structures as bytes: they come and go by copy, so no alignment is assumed.
+template <typename T>
+Bytes view(const T& object) noexcept {
+  return {reinterpret_cast<const std::uint8_t*>(&object), sizeof object};
+}
+template <typename T>
+MutableBytes view_mutable(T& object) noexcept {
+  return {reinterpret_cast<std::uint8_t*>(&object), sizeof object};
+}
+template <typename T>
+T copy_of(const void* from) noexcept {
+  return detail::load<T>(static_cast<const std::uint8_t*>(from));
+}
 
 // fe80::/10
 bool is_link_local(const noise::IpAddress& ip) noexcept {
@@ -13,12 +26,12 @@ bool is_link_local(const noise::IpAddress& ip) noexcept {
 
 noise::IpAddress ip_of(const in_addr& from) noexcept {
   noise::IpAddress ip{.family = noise::Family::v4};
-  std::memcpy(ip.bytes.data(), &from, sizeof from);
+  copy_bytes(ip.bytes, view(from));
   return ip;
 }
 noise::IpAddress ip_of(const in6_addr& from) noexcept {
   noise::IpAddress ip{.family = noise::Family::v6};
-  std::memcpy(ip.bytes.data(), &from, sizeof from);
+  copy_bytes(ip.bytes, view(from));
   return ip;
 }
 
@@ -30,14 +43,15 @@ class ControlWriter {
   template <typename T>
   void append(int level, int type, const T& value) noexcept {
     WG_ASSERT(control_.bytes + CMSG_SPACE(sizeof value) <= SendControl::bytes_max);
-    std::uint8_t* const at = control_.data.data() + control_.bytes;
-    std::memset(at, 0, CMSG_SPACE(sizeof value));
+    const MutableBytes at =
+        MutableBytes{control_.data}.subspan(control_.bytes).first(CMSG_SPACE(sizeof value));
+    fill_zero(at);
     cmsghdr head{};
     head.cmsg_len = CMSG_LEN(sizeof value);
     head.cmsg_level = level;
     head.cmsg_type = type;
-    std::memcpy(at, &head, sizeof head);
-    std::memcpy(at + CMSG_LEN(0), &value, sizeof value);
+    copy_bytes(at, view(head));
+    copy_bytes(at.subspan(CMSG_LEN(0)), view(value));
     control_.bytes += CMSG_SPACE(sizeof value);
   }
 
@@ -50,7 +64,7 @@ bool read_control(const cmsghdr& message, T& value) noexcept {
   if (message.cmsg_len < CMSG_LEN(sizeof value)) {
     return false;
   }
-  std::memcpy(&value, CMSG_DATA(&message), sizeof value);
+  value = copy_of<T>(CMSG_DATA(&message));
   return true;
 }
 
@@ -88,7 +102,7 @@ void to_native(const noise::SocketAddress& from, NativeAddress& to) noexcept {
     to.v4 = {};
     to.v4.sin_family = AF_INET;
     to.v4.sin_port = htons(from.port);
-    std::memcpy(&to.v4.sin_addr, from.ip.bytes.data(), sizeof to.v4.sin_addr);
+    copy_bytes(view_mutable(to.v4.sin_addr), Bytes{from.ip.bytes}.first(sizeof to.v4.sin_addr));
     to.bytes = sizeof to.v4;
   } else {
     WG_ASSERT(from.ip.family == noise::Family::v6);
@@ -96,7 +110,7 @@ void to_native(const noise::SocketAddress& from, NativeAddress& to) noexcept {
     to.v6.sin6_family = AF_INET6;
     to.v6.sin6_port = htons(from.port);
     to.v6.sin6_scope_id = is_link_local(from.ip) ? from.scope_id : 0;
-    std::memcpy(&to.v6.sin6_addr, from.ip.bytes.data(), sizeof to.v6.sin6_addr);
+    copy_bytes(view_mutable(to.v6.sin6_addr), Bytes{from.ip.bytes}.first(sizeof to.v6.sin6_addr));
     to.bytes = sizeof to.v6;
   }
 }
@@ -104,13 +118,11 @@ void to_native(const noise::SocketAddress& from, NativeAddress& to) noexcept {
 noise::SocketAddress from_native(const sockaddr* from, socklen_t bytes) noexcept {
   noise::SocketAddress to;
   if (bytes >= sizeof(sockaddr_in) && from->sa_family == AF_INET) {
-    sockaddr_in v4{};
-    std::memcpy(&v4, from, sizeof v4);
+    const auto v4 = copy_of<sockaddr_in>(from);
     to.ip = ip_of(v4.sin_addr);
     to.port = ntohs(v4.sin_port);
   } else if (bytes >= sizeof(sockaddr_in6) && from->sa_family == AF_INET6) {
-    sockaddr_in6 v6{};
-    std::memcpy(&v6, from, sizeof v6);
+    const auto v6 = copy_of<sockaddr_in6>(from);
     to.ip = ip_of(v6.sin6_addr);
     to.port = ntohs(v6.sin6_port);
     to.scope_id = is_link_local(to.ip) ? v6.sin6_scope_id : 0;
@@ -127,7 +139,8 @@ void build_control(const noise::Endpoint& endpoint, std::uint8_t traffic_class,
       // The address only. An interface index here would force the packet out of that interface
       // even where the routes say otherwise, as if the peer were on its link.
       in_pktinfo info{};
-      std::memcpy(&info.ipi_spec_dst, source.ip.bytes.data(), sizeof info.ipi_spec_dst);
+      copy_bytes(view_mutable(info.ipi_spec_dst),
+                 Bytes{source.ip.bytes}.first(sizeof info.ipi_spec_dst));
       writer.append(IPPROTO_IP, IP_PKTINFO, info);
     }
     if (traffic_class != 0) {
@@ -137,7 +150,7 @@ void build_control(const noise::Endpoint& endpoint, std::uint8_t traffic_class,
   }
   if (source.ip.family == noise::Family::v6) {
     in6_pktinfo info{};
-    std::memcpy(&info.ipi6_addr, source.ip.bytes.data(), sizeof info.ipi6_addr);
+    copy_bytes(view_mutable(info.ipi6_addr), Bytes{source.ip.bytes}.first(sizeof info.ipi6_addr));
     // A link-local address means nothing without its link.
     info.ipi6_ifindex =
         is_link_local(source.ip) || is_link_local(endpoint.remote.ip) ? source.interface_index : 0;

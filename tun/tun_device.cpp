@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <climits>
-#include <cstring>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -133,7 +132,7 @@ Status TunDevice::refresh_name() noexcept {
     return fail(errno == EBADFD ? ENODEV : errno, "ioctl(TUNGETIFF): the interface is gone");
   }
   static_assert(sizeof answer.ifr_name == IFNAMSIZ);
-  std::memcpy(name_.data(), static_cast<const char*>(answer.ifr_name), IFNAMSIZ);
+  std::copy_n(static_cast<const char*>(answer.ifr_name), IFNAMSIZ, name_.data());
   name_.back() = '\0';
   return {};
 }

@@ -47,9 +47,8 @@ TEST(ChooseEngine, EpollNeedsNoProbe) {
 }
 
 TEST(ChooseEngine, AutomaticTakesARingThatWorks) {
-  if (!probe_uring()) {
-    GTEST_SKIP() << "this machine has no io_uring: " << probe_uring().error().what;
-  }
+  const Status probed = probe_uring();
+  ASSERT_TRUE(probed) << "these tests want a machine with io_uring: " << probed.error().what;
   const auto choice = choose_engine(EngineKind::automatic);
   ASSERT_TRUE(choice);
   EXPECT_EQ(choice->kind, EngineKind::uring);

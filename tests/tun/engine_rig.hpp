@@ -1,16 +1,35 @@
 // An engine between a real TUN and real sockets, driven by hand; the core's part is the test's.
 #pragma once
 
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "space.hpp"
 #include "tun/clock.hpp"
 #include "tun/engine/engine.hpp"
+#include "tun/engine/epoll_engine.hpp"
+#include "tun/engine/uring_engine.hpp"
 #include "tun/train_pool.hpp"
 #include "tun/tun_device.hpp"
 #include "tun/wake.hpp"
 
 namespace wgring::tun::test {
+
+using Engines = ::testing::Types<EpollEngine, UringEngine>;
+
+struct EngineNames {
+  template <typename E>
+  static std::string GetName(int) {
+    return std::is_same_v<E, EpollEngine> ? "Epoll" : "Uring";
+  }
+};
+
+inline std::string numbered(std::uint32_t number, std::size_t bytes = 100) {
+  std::string text = std::to_string(number) + ":";
+  text.resize(bytes, static_cast<char>('a' + number % 26));
+  return text;
+}
 
 // An inner packet: IPv4 and UDP from 10.9.0.2:9 to 10.9.0.1:port.
 inline std::vector<std::uint8_t> inner_udp(std::uint16_t port, const std::string& text) {

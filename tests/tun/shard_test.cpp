@@ -195,6 +195,26 @@ void configure(End& end, std::uint8_t own, std::uint8_t other, std::uint16_t oth
   });
 }
 
+void talk(const Peer& host_a, const Peer& host_b) {
+  for (std::size_t i = 0; i < 500; ++i) {
+    const std::string there = "there " + std::to_string(i) + std::string(1 + 13 * i % 1300, 't');
+    const std::string back = "back " + std::to_string(i) + std::string(1 + 17 * i % 1300, 'b');
+    host_a.send("10.9.0.2", host_b.port(), there);
+    ASSERT_EQ(host_b.receive(), there);
+    host_b.send("10.9.0.1", host_a.port(), back);
+    ASSERT_EQ(host_a.receive(), back);
+  }
+  // Bursts, in order.
+  for (int burst = 0; burst < 20; ++burst) {
+    for (int i = 0; i < 100; ++i) {
+      host_a.send("10.9.0.2", host_b.port(), std::to_string(burst * 100 + i));
+    }
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_EQ(host_b.receive(), std::to_string(burst * 100 + i));
+    }
+  }
+}
+
 TEST_P(ShardTest, TwoShardsCarryPacketsBothWays) {
   End a;
   End b;
@@ -224,23 +244,7 @@ TEST_P(ShardTest, TwoShardsCarryPacketsBothWays) {
   const Peer host_a("10.9.0.1");
   host_a.send("10.9.0.2", host_b->port(), "first, and it waits for the handshake");
   ASSERT_EQ(host_b->receive(5000), "first, and it waits for the handshake");
-  for (std::size_t i = 0; i < 500; ++i) {
-    const std::string there = "there " + std::to_string(i) + std::string(1 + 13 * i % 1300, 't');
-    const std::string back = "back " + std::to_string(i) + std::string(1 + 17 * i % 1300, 'b');
-    host_a.send("10.9.0.2", host_b->port(), there);
-    ASSERT_EQ(host_b->receive(), there);
-    host_b->send("10.9.0.1", host_a.port(), back);
-    ASSERT_EQ(host_a.receive(), back);
-  }
-  // Bursts, in order.
-  for (int burst = 0; burst < 20; ++burst) {
-    for (int i = 0; i < 100; ++i) {
-      host_a.send("10.9.0.2", host_b->port(), std::to_string(burst * 100 + i));
-    }
-    for (int i = 0; i < 100; ++i) {
-      ASSERT_EQ(host_b->receive(), std::to_string(burst * 100 + i));
-    }
-  }
+  talk(host_a, *host_b);
 
   // What happened was told.
   ASSERT_TRUE(is_readable(a.shard->notify_fd(), 1000));
