@@ -129,7 +129,7 @@ TEST(Mac1, NeedsAnIdentity) {
 }
 
 // A sender, a receiver under load, and the sender's address.
-class Cookies : public testing::Test {
+class CookieExchange : public testing::Test {
  protected:
   using Message = InitiationBytes;
 
@@ -164,7 +164,7 @@ class Cookies : public testing::Test {
   const Instant t0 = start_of_time;
 };
 
-TEST_F(Cookies, ProveTheAddressTheyWereSentTo) {
+TEST_F(CookieExchange, ProveTheAddressTheyWereSentTo) {
   const Message first = send(t0);
   EXPECT_FALSE(has_mac2(first));
   EXPECT_FALSE(proven(first, t0));
@@ -191,7 +191,7 @@ TEST_F(Cookies, ProveTheAddressTheyWereSentTo) {
   EXPECT_FALSE(proven_from(second, same, t0));
 }
 
-TEST_F(Cookies, BindAllOfAV6Address) {
+TEST_F(CookieExchange, BindAllOfAV6Address) {
   source = address_of(test::unhex("20010db8000000000000000000000001"), 1);
   ASSERT_TRUE(take(reply_to(send(t0), t0), t0));
   const Message message = send(t0);
@@ -203,7 +203,7 @@ TEST_F(Cookies, BindAllOfAV6Address) {
   }
 }
 
-TEST_F(Cookies, Mac2CoversEveryBitBeforeIt) {
+TEST_F(CookieExchange, Mac2CoversEveryBitBeforeIt) {
   ASSERT_TRUE(take(reply_to(send(t0), t0), t0));
   const Message message = send(t0);
   for (std::size_t bit = 0; bit < message.size() * 8; ++bit) {
@@ -214,7 +214,7 @@ TEST_F(Cookies, Mac2CoversEveryBitBeforeIt) {
   EXPECT_TRUE(proven(message, t0));
 }
 
-TEST_F(Cookies, ProveResponsesToo) {
+TEST_F(CookieExchange, ProveResponsesToo) {
   Party& responder = pair.responder;
   ASSERT_TRUE(Pair::accept(responder, send(t0), t0));
   ResponseBytes response = pair.respond(responder, 7);
@@ -228,7 +228,7 @@ TEST_F(Cookies, ProveResponsesToo) {
   EXPECT_TRUE(maker.mac2_valid(response, source, t0, pair.random.source()));
 }
 
-TEST_F(Cookies, SecretLivesHundredTwentySeconds) {
+TEST_F(CookieExchange, SecretLivesHundredTwentySeconds) {
   ASSERT_TRUE(take(reply_to(send(t0), t0), t0));
   const Message message = send(t0);
   EXPECT_TRUE(proven(message, t0 + cookie_secret_age_max - Duration{1}));
@@ -236,7 +236,7 @@ TEST_F(Cookies, SecretLivesHundredTwentySeconds) {
   EXPECT_FALSE(proven(message, t0 + cookie_secret_age_max + Duration{1})) << "no grace";
 }
 
-TEST_F(Cookies, SecretIsReplacedAtUseNotBefore) {
+TEST_F(CookieExchange, SecretIsReplacedAtUseNotBefore) {
   ASSERT_TRUE(take(reply_to(send(t0), t0), t0));
   const Instant late = t0 + 10 * cookie_secret_age_max;
   ASSERT_TRUE(take(reply_to(send(late), late), late));
@@ -246,7 +246,7 @@ TEST_F(Cookies, SecretIsReplacedAtUseNotBefore) {
   EXPECT_FALSE(proven(message, late + cookie_secret_age_max));
 }
 
-TEST_F(Cookies, AreUsedForHundredFifteenSeconds) {
+TEST_F(CookieExchange, AreUsedForHundredFifteenSeconds) {
   const Instant received = t0 + std::chrono::seconds{3};
   ASSERT_TRUE(take(reply_to(send(t0), t0), received));
   const Duration life = std::chrono::seconds{115};
@@ -255,7 +255,7 @@ TEST_F(Cookies, AreUsedForHundredFifteenSeconds) {
   EXPECT_FALSE(has_mac2(send(received))) << "an expired one is gone";
 }
 
-TEST_F(Cookies, OneReplyPerMac1) {
+TEST_F(CookieExchange, OneReplyPerMac1) {
   const Message first = send(t0);
   const ReplyBytes reply = reply_to(first, t0);
   const ReplyBytes another = reply_to(first, t0);
@@ -267,7 +267,7 @@ TEST_F(Cookies, OneReplyPerMac1) {
   EXPECT_FALSE(take(another, t0));
 }
 
-TEST_F(Cookies, UnsolicitedRepliesAreRefused) {
+TEST_F(CookieExchange, UnsolicitedRepliesAreRefused) {
   const ReplyBytes reply = reply_to(send(t0), t0);
   CookieJar fresh;
   EXPECT_FALSE(fresh.consume_reply(reply, pair.initiator.remote, t0));
@@ -276,13 +276,13 @@ TEST_F(Cookies, UnsolicitedRepliesAreRefused) {
   EXPECT_FALSE(has_mac2(send(t0)));
 }
 
-TEST_F(Cookies, ClearForgetsTheCookie) {
+TEST_F(CookieExchange, ClearForgetsTheCookie) {
   ASSERT_TRUE(take(reply_to(send(t0), t0), t0));
   jar().clear();
   EXPECT_FALSE(has_mac2(send(t0)));
 }
 
-TEST_F(Cookies, ForgedRepliesChangeNothing) {
+TEST_F(CookieExchange, ForgedRepliesChangeNothing) {
   ASSERT_TRUE(take(reply_to(send(t0), t0), t0));
   const ReplyBytes reply = reply_to(send(t0), t0);
   for (std::size_t bit = CookieReplyLayout::nonce * 8; bit < reply.size() * 8; ++bit) {
@@ -297,14 +297,14 @@ TEST_F(Cookies, ForgedRepliesChangeNothing) {
   EXPECT_TRUE(proven(send(t0), t0));
 }
 
-TEST_F(Cookies, ForgedRepliesDoNotEndACookieInUse) {
+TEST_F(CookieExchange, ForgedRepliesDoNotEndACookieInUse) {
   ASSERT_TRUE(take(reply_to(send(t0), t0), t0));
   send(t0);
   EXPECT_FALSE(take(ReplyBytes{}, t0));
   EXPECT_TRUE(proven(send(t0), t0));
 }
 
-TEST_F(Cookies, RepliesAreFreshEachTime) {
+TEST_F(CookieExchange, RepliesAreFreshEachTime) {
   const Message message = send(t0);
   const ReplyBytes a = reply_to(message, t0);
   const ReplyBytes b = reply_to(message, t0);
@@ -312,7 +312,7 @@ TEST_F(Cookies, RepliesAreFreshEachTime) {
             hex(Bytes{b}.subspan(CookieReplyLayout::nonce, 24)));
 }
 
-TEST_F(Cookies, FailClosedWithoutEntropy) {
+TEST_F(CookieExchange, FailClosedWithoutEntropy) {
   const Message message = send(t0);
   ReplyBytes reply{};
   CookieMaker empty;
@@ -340,7 +340,7 @@ TEST_F(Cookies, FailClosedWithoutEntropy) {
   EXPECT_FALSE(maker.mac2_valid(guessed, source, late, failing_entropy));
 }
 
-TEST_F(Cookies, NoReplyWithoutAnIdentity) {
+TEST_F(CookieExchange, NoReplyWithoutAnIdentity) {
   const Message message = send(t0);
   pair.responder.local.clear();
   ReplyBytes reply{};
