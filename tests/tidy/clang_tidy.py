@@ -6,6 +6,7 @@ Tests are left out: their headers cost minutes and GoogleTest's macros trip half
 import pathlib
 import subprocess
 import sys
+import time
 
 import compile_db
 import source
@@ -20,8 +21,10 @@ def main():
     settings = source.read(".clang-tidy")
 
     def check(path):
+        start = time.monotonic()
         done = subprocess.run([TOOL, "-p", str(build), "--quiet", str(path)],
                               capture_output=True, text=True, cwd=source.ROOT)
+        print(f"{time.monotonic() - start:5.1f} s  {path}", flush=True)
         return [done.stdout + done.stderr] if done.returncode else []
 
     shipped = [path for path in sorted(commands) if path.parts[0] in source.ROOMS + ("fuzz",)]
