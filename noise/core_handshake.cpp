@@ -95,6 +95,12 @@ void Core::send_initiation(Peer& peer, Turn& turn) noexcept {
     return;
   }
   turn.handshakes_left -= 1;
+  // Overdue when the host slept and packets come before on_deadline(): fired later, it would take
+  // the new handshake along with the old keys.
+  if (peer.timers.take_due(Timer::zero_key_material, now)) {
+    zero_keys(peer);
+    turn.event(EventKind::keys_zeroed, peer.id);
+  }
   if (!identity_.present()) {
     return drops_.add(Drop::no_identity);
   }
@@ -129,6 +135,8 @@ void Core::receive_initiation(const QueuedHandshake& queued, Turn& turn) noexcep
   const auto message = fixed<InitiationLayout::size>(queued.view());
   auto opened = open_initiation(message, identity_);
   Peer* const peer = opened ? peers_.find(opened->initiator()) : nullptr;
+  const bool crosses =
+      peer != nullptr && peer->handshake.state() == HandshakeState::created_initiation;
   if (peer == nullptr || !peer->handshake.accept_initiation(std::move(*opened), identity_,
                                                             peer->remote, turn.now.boottime)) {
     return drops_.add(Drop::bad_handshake);
@@ -140,6 +148,11 @@ void Core::receive_initiation(const QueuedHandshake& queued, Turn& turn) noexcep
   }
   move_endpoint(*peer, queued.source, queued.destination, turn);
   send_response(*peer, turn);
+  if (crosses) {
+    // Both ends will refuse both answers, and under traffic ask again as soon as the limit of five
+    // seconds is over: at once again, for ever. Jitter breaks the tie (protocol section 9).
+    peer->last_sent_handshake += jitter();
+  }
   peer->rx_bytes += queued.bytes;
   any_received(*peer);
   traversal(*peer, turn);

@@ -27,6 +27,19 @@ TEST_F(CrossingHandshakes, BothRefuseBothAnswersAndJitterDecides) {  // H31
   EXPECT_EQ(b.totals.delivered, 1U);
 }
 
+TEST_F(CrossingHandshakes, DenseTrafficInStepDoesNotCrossForEver) {
+  // Each packet asks for a handshake as soon as five seconds are over, so at both ends at once.
+  world.network.weather.delay_min = 50ms;
+  world.network.weather.delay_max = 50ms;
+  for (int i = 0; i < 4000; ++i) {  // 40 s
+    send(a, b);
+    send(b, a);
+    run_for(10ms);
+  }
+  EXPECT_GT(a.totals.delivered, 1000U);
+  EXPECT_GT(b.totals.delivered, 1000U);
+}
+
 TEST_F(CrossingHandshakes, ReplayedOldInitiationToARestartedResponder) {
   establish();
   send(a, b);
