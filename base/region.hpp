@@ -56,7 +56,7 @@ class Region {
   [[nodiscard]] std::size_t committed_bytes() const noexcept { return committed_bytes_; }
 
  private:
-  static constexpr std::size_t chunk_bytes = 64 * 1024;
+  static constexpr std::size_t chunk_bytes = std::size_t{64} * 1024;
 
   void swap(Region& other) noexcept {
     std::swap(source_, other.source_);

@@ -168,14 +168,13 @@ PeerId AllowedIps::find(NodeId root, Key key) const noexcept {
   return found;
 }
 
-// NOLINTBEGIN(cppcoreguidelines-pro-type-reinterpret-cast): a region is raw memory
+// Regions are raw memory; all-zero bytes are valid objects of ours.
 AllowedIps::Node& AllowedIps::node(NodeId id) const noexcept {
   return reinterpret_cast<Node*>(nodes_.data())[id];
 }
 AllowedIps::PeerList& AllowedIps::list(PeerId peer) const noexcept {
   return reinterpret_cast<PeerList*>(lists_.data())[peer];
 }
-// NOLINTEND(cppcoreguidelines-pro-type-reinterpret-cast)
 
 AllowedIps::NodeId& AllowedIps::root(Family family) noexcept {
   return roots_[family == Family::v4 ? 0 : 1];

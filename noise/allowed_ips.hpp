@@ -43,7 +43,7 @@ class AllowedIps {
 
   [[nodiscard]] std::uint32_t prefix_count(PeerId peer) const noexcept;
   // In order of insertion (a prefix inserted again counts as the latest), up to out.size().
-  std::size_t prefixes_of(PeerId peer, std::span<Prefix> out) const noexcept;
+  [[nodiscard]] std::size_t prefixes_of(PeerId peer, std::span<Prefix> out) const noexcept;
   [[nodiscard]] bool empty() const noexcept { return prefixes_ == 0; }
   [[nodiscard]] std::uint32_t nodes_used() const noexcept { return nodes_used_; }
 

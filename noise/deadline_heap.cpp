@@ -54,14 +54,13 @@ Instant DeadlineHeap::at(std::uint32_t id) const noexcept {
   return items()[positions()[id] - 1].at;
 }
 
-// NOLINTBEGIN(cppcoreguidelines-pro-type-reinterpret-cast): a region is raw memory
+// Regions are raw memory; all-zero bytes are valid objects of ours.
 DeadlineHeap::Item* DeadlineHeap::items() const noexcept {
   return reinterpret_cast<Item*>(items_.data());
 }
 std::uint32_t* DeadlineHeap::positions() const noexcept {
   return reinterpret_cast<std::uint32_t*>(positions_.data());
 }
-// NOLINTEND(cppcoreguidelines-pro-type-reinterpret-cast)
 
 void DeadlineHeap::place(std::uint32_t position, const Item& item) noexcept {
   items()[position] = item;

@@ -46,7 +46,7 @@ bool IndexTable::ensure(std::uint32_t total_entries) noexcept {
   }
   std::swap(region_, grown);
   const std::uint32_t former_capacity = std::exchange(capacity_, wanted);
-  const auto* const former = reinterpret_cast<const Entry*>(grown.data());  // NOLINT: raw memory
+  const auto* const former = reinterpret_cast<const Entry*>(grown.data());
   for (std::uint32_t i = 0; i < former_capacity; ++i) {
     if (former[i].tagged != 0) {
       probe(former[i].index) = former[i];
@@ -117,7 +117,7 @@ void IndexTable::remove(std::uint32_t index) noexcept {
 }
 
 IndexTable::Entry* IndexTable::entries() const noexcept {
-  return reinterpret_cast<Entry*>(region_.data());  // NOLINT: a region is raw memory
+  return reinterpret_cast<Entry*>(region_.data());
 }
 
 std::uint32_t IndexTable::home(std::uint32_t index) const noexcept {

@@ -69,7 +69,7 @@ void RateLimiter::collect(Instant now) noexcept {
   }
 }
 
-// NOLINTBEGIN(cppcoreguidelines-pro-type-reinterpret-cast): a region is raw memory
+// Regions are raw memory; all-zero bytes are valid objects of ours.
 RateLimiter::Source& RateLimiter::source(SourceId id) const noexcept {
   return reinterpret_cast<Source*>(sources_.data())[id];
 }
@@ -80,7 +80,6 @@ RateLimiter::SourceId& RateLimiter::bucket(const Key& key) const noexcept {
   const std::uint64_t hash = crypto::siphash(hash_key_, bytes);
   return reinterpret_cast<SourceId*>(buckets_.data())[hash % bucket_count];
 }
-// NOLINTEND(cppcoreguidelines-pro-type-reinterpret-cast)
 
 RateLimiter::SourceId RateLimiter::find(const Key& key) const noexcept {
   SourceId id = bucket(key);
