@@ -170,8 +170,9 @@ Status UdpPair::set_fwmark(std::uint32_t fwmark) noexcept {
   if (v6_) {
     if (Status status = set_mark(v6_.get(), fwmark); !status) {
       if (v4_) {
-        // Best effort: what was allowed to be set a moment ago is set back.
-        static_cast<void>(set_mark(v4_.get(), fwmark_));
+        // What was allowed a moment ago is set back.
+        const Status undone = set_mark(v4_.get(), fwmark_);
+        return undone ? status : fail(status.error().errno_value, "setsockopt(SO_MARK): half done");
       }
       return status;
     }
