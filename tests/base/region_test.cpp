@@ -9,7 +9,7 @@
 namespace wgring {
 namespace {
 
-constexpr std::size_t chunk = 64 * 1024;
+constexpr std::size_t chunk = std::size_t{64} * 1024;
 
 TEST(Region, GrowsInPlaceByChunksAndReadsZero) {
   test::TestMemory memory;

@@ -38,6 +38,7 @@ TEST_F(SlotPoolTest, SlotsAreApartAndInTheMemory) {
 
 TEST_F(SlotPoolTest, ExhaustedGivesAnEmptyHandle) {
   std::vector<Slot> slots;
+  slots.reserve(4);
   for (int i = 0; i < 4; ++i) {
     slots.push_back(pool.take());
   }

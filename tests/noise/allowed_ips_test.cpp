@@ -50,8 +50,10 @@ class AllowedIpsTest : public ::testing::Test {
   void insert(const std::string& prefix, PeerId peer) {
     ASSERT_TRUE(table.insert(prefix_of(prefix), peer)) << prefix;
   }
-  PeerId find_text(const std::string& text) const { return find(table, address_of(text)); }
-  std::vector<Prefix> listed(PeerId peer) const {
+  [[nodiscard]] PeerId find_text(const std::string& text) const {
+    return find(table, address_of(text));
+  }
+  [[nodiscard]] std::vector<Prefix> listed(PeerId peer) const {
     std::vector<Prefix> out(table.prefix_count(peer) + 1);
     out.resize(table.prefixes_of(peer, out));
     return out;
@@ -267,7 +269,7 @@ struct Model {
   void remove_peer(PeerId peer) {
     std::erase_if(owned, [&](const Owned& o) { return o.peer == peer; });
   }
-  PeerId find(const IpAddress& address) const {
+  [[nodiscard]] PeerId find(const IpAddress& address) const {
     const Owned* best = nullptr;
     for (const Owned& o : owned) {
       if (covers(o.prefix, address) && (best == nullptr || o.prefix.cidr > best->prefix.cidr)) {
@@ -276,7 +278,7 @@ struct Model {
     }
     return best == nullptr ? no_peer : best->peer;
   }
-  std::vector<Prefix> listed(PeerId peer) const {
+  [[nodiscard]] std::vector<Prefix> listed(PeerId peer) const {
     std::vector<Prefix> out;
     for (const Owned& o : owned) {
       if (o.peer == peer) {
