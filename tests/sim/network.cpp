@@ -7,20 +7,12 @@ namespace {
 
 constexpr std::uint8_t ecn_mask = 3;
 
-std::uint64_t path_of(const Datagram& datagram) noexcept {
-  std::uint64_t hash = datagram.from_host + 1;
-  for (const std::uint8_t byte : datagram.to.ip.bytes) {
-    hash = hash * 1'099'511'628'211ULL + byte;
-  }
-  return hash * 65'599 + datagram.to.port;
-}
-
 }  // namespace
 
 Instant Network::arrival_time(const Datagram& datagram) {
   Instant at = datagram.at + random_.between(weather.delay_min, weather.delay_max);
   at = std::max(at, weather.clogged_until);
-  Instant& last = last_arrival_[path_of(datagram)];
+  Instant& last = last_arrival_[datagram.from_host];
   if (weather.keep_order) {
     at = std::max(at, last);
   }

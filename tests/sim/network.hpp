@@ -20,7 +20,7 @@ struct Weather {
   std::uint32_t congestion_per_mille = 0;  // the path sets CE where the sender said ECT
   Duration delay_min{};
   Duration delay_max{};
-  bool keep_order = true;   // a later datagram of a path never overtakes
+  bool keep_order = true;   // a later datagram of a host never overtakes
   Instant clogged_until{};  // nothing arrives before
 };
 
@@ -67,7 +67,7 @@ class Network {
   Random random_;
   std::uint64_t sequence_ = 0;
   std::priority_queue<Arrival, std::vector<Arrival>, Later> queue_;
-  std::unordered_map<std::uint64_t, Instant> last_arrival_;  // per sender and target address
+  std::unordered_map<std::size_t, Instant> last_arrival_;  // per sending host
 };
 
 }  // namespace wgring::sim

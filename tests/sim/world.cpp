@@ -78,13 +78,17 @@ void World::remove_peer(Host& on, const crypto::PublicKey& key) {
   for (const auto& host : hosts_) {
     position = host->public_key() == key ? host->position() : position;
   }
-  std::erase_if(routes_, [&](const auto& route) {
-    return std::get<0>(route.first) == on.position() && route.second == position;
-  });
+  forget_routes(on, position);
   noise::PeerUpdate update;
   update.public_key = key;
   update.remove = true;
   apply(on, update);
+}
+
+void World::forget_routes(Host& on, std::size_t position) {
+  std::erase_if(routes_, [&](const auto& route) {
+    return std::get<0>(route.first) == on.position() && route.second == position;
+  });
 }
 
 void World::allow(Host& on, const Host& peer, std::uint16_t number) {

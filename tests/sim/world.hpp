@@ -38,6 +38,7 @@ class World {
   }
   [[nodiscard]] Instant now() const noexcept { return now_; }
   [[nodiscard]] Duration elapsed() const noexcept { return now_ - start; }
+  [[nodiscard]] std::uint64_t datagrams_sent() const noexcept { return next_datagram_; }
 
   // --- configuration ---
   void set_link(Host& host, bool up);
@@ -47,6 +48,8 @@ class World {
   // `peer` with its own tunnel addresses, reachable where it is now.
   void add_peer(Host& on, const Host& peer, const PeerOptions& options = {});
   void remove_peer(Host& on, const crypto::PublicKey& key);
+  // Nothing is expected from `on` for the host at that position any more.
+  void forget_routes(Host& on, std::size_t position);
   // Tunnel address `number` of both families belongs to `peer` from now on.
   void allow(Host& on, const Host& peer, std::uint16_t number);
   void disallow(Host& on, const Host& peer, std::uint16_t number);
