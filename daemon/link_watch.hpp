@@ -39,6 +39,8 @@ class LinkWatch {
 
   // Subscribes, then reports the present state before it returns.
   void start();
+  // Looks at the interface now: away from home a packet from it may tell of a change first.
+  void ask();
 
  private:
   struct SocketCloser {
@@ -50,7 +52,6 @@ class LinkWatch {
   void on_message(const nlmsghdr& message);
   void on_link_message(const nlmsghdr& message);
   void on_left_home();
-  void ask();
   void ask_again_later();
   void find_home();
   void report(Link link);

@@ -233,6 +233,11 @@ void Process::await_notice() {
 void Process::on_notices() {
   const tun::Notices notices = shard_->take_notices();
   log_events(notices);
+  for (const noise::Event& event : notices.events) {
+    if (event.kind == noise::EventKind::traffic_while_down && link_watch_) {
+      link_watch_->ask();
+    }
+  }
   if (notices.tun_gone) {
     end(0, "the interface was deleted");
   } else if (notices.fatal) {

@@ -43,6 +43,8 @@ std::string_view event_name(noise::EventKind kind) noexcept {
       return "keys zeroed";
     case noise::EventKind::endpoint_changed:
       return "endpoint changed";
+    case noise::EventKind::traffic_while_down:
+      return "traffic while the link was thought down";
   }
   return "event";
 }

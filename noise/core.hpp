@@ -165,6 +165,7 @@ class Core {
   std::uint64_t jitter_state_ = 0;
   std::uint32_t mtu_bytes_ = mtu_default;
   bool link_up_ = false;
+  bool told_of_traffic_while_down_ = false;  // once per time it is down
 };
 
 }  // namespace wgring::noise

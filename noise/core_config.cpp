@@ -9,6 +9,7 @@ void Core::set_link(bool up, Now now, Outbox& outbox) noexcept {
   Turn turn = begin_turn(now, outbox);
   if (up != link_up_) {
     link_up_ = up;
+    told_of_traffic_while_down_ = false;
     if (up) {
       peers_.for_each([this, &turn](Peer& peer) { start_peer(peer, turn); });
     } else {

@@ -28,6 +28,9 @@ void Core::on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcep
 
 void Core::send_plain(const Plain& packet, SealRun& run, Turn& turn) noexcept {
   if (!link_up_) {
+    if (!std::exchange(told_of_traffic_while_down_, true)) {
+      turn.event(EventKind::traffic_while_down, no_peer);
+    }
     return drops_.add(Drop::link_down);
   }
   const auto inner = parse_outgoing(Bytes{packet.data, packet.bytes});

@@ -61,6 +61,7 @@ enum class EventKind : std::uint8_t {
   cookie_received,
   keys_zeroed,
   endpoint_changed,
+  traffic_while_down,  // TUN gave a packet: the link is up and nobody told us; no peer
 };
 
 // For logs above the packet path; lost when the outbox is full, never needed for correctness.
