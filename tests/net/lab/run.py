@@ -36,11 +36,11 @@ def kill_group(process, number=signal.SIGKILL):
         pass
 
 
-def run(argv, *, timeout=20, text=None, check=True, env=None):
+def run(argv, *, timeout=20, text=None, check=True, env=None, pass_fds=()):
     """Runs to the end or kills the whole group; raises on failure unless check is false."""
     argv = [str(word) for word in argv]
     process = spawn(argv, stdin=subprocess.PIPE if text is not None else subprocess.DEVNULL,
-                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=pass_fds,
                     env=None if env is None else {**os.environ, **env})
     try:
         out, err = process.communicate(text, timeout=timeout)
