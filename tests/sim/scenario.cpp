@@ -22,7 +22,7 @@ const Scenario::Weighted Scenario::actions[] = {
     {30, &Scenario::move_prefix},    {30, &Scenario::toggle_link}, {15, &Scenario::mtu},
     {20, &Scenario::wall_clock},     {30, &Scenario::garbage},     {30, &Scenario::replay},
     {30, &Scenario::early_deadline}, {10, &Scenario::entropy},     {10, &Scenario::forget_sources},
-    {10, &Scenario::lateness},
+    {10, &Scenario::lateness},       {150, &Scenario::mend},
 };
 
 Scenario::Scenario(const ScenarioOptions& options)
@@ -399,6 +399,11 @@ void Scenario::replay() {
     return;
   }
   Datagram again = heard_[random_.below(heard_.size())];
+  if (again.is_data() && !may_reorder_) {
+    return;  // the first copy may have been lost or be late
+  }
+  // A packet whose first copy is gone arrives late by this: order then holds by datagram only.
+  world_.checks.order_is_kept = world_.checks.order_is_kept && !again.is_data();
   again.genuine = false;
   if (random_.chance(200)) {
     again.to = any_host().v4;
@@ -413,11 +418,27 @@ void Scenario::forget_sources() { any_host().device().forget_sources(); }
 
 void Scenario::entropy() {
   Host& host = any_host();
-  host.entropy.failing = !host.entropy.failing;
+  host.entropy.failing = !host.entropy.failing && random_.chance(300);
 }
 
 void Scenario::lateness() {
   world_.deadline_slack = random_.chance(500) ? Duration{0} : random_.between(1ms, 3s);
+}
+
+void Scenario::mend() {
+  Host& one = any_host();
+  Host& other = other_than(one);
+  for (Host* const host : {&one, &other}) {
+    host->entropy.failing = false;
+    if (!host->up) {
+      world_.set_link(*host, true);
+    }
+    Host& peer = host == &one ? other : one;
+    if (!knows(*host, peer)) {
+      remove(*host, peer);
+    }
+    add(*host, peer, random_.chance(700) ? Family::v4 : Family::v6);
+  }
 }
 
 }  // namespace wgring::sim

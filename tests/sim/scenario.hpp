@@ -63,6 +63,7 @@ class Scenario {
   void forget_sources();
   void entropy();
   void lateness();
+  void mend();  // a pair as it should be: else the world decays
 
   [[nodiscard]] Host& any_host() { return world_.host(random_.below(world_.host_count())); }
   [[nodiscard]] Host& other_than(const Host& host);
