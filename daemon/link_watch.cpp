@@ -59,6 +59,7 @@ LinkWatch::LinkWatch(asio::io_context& io, tun::TunDevice& device, LinkEvents ev
     : device_(device),
       events_(std::move(events)),
       readable_(io),
+      writable_(io),
       ask_timer_(io),
       route_timer_(io) {}
 
@@ -82,6 +83,7 @@ void LinkWatch::start() {
   readable_.assign(fd);
   find_home();
   ask();
+  await_up();
   await_message();
 }
 
@@ -159,6 +161,7 @@ void LinkWatch::on_link_message(const nlmsghdr& message) {
 void LinkWatch::on_left_home() {
   at_home_ = false;
   ask();
+  await_up();
 }
 
 void LinkWatch::ask() {
@@ -185,6 +188,30 @@ void LinkWatch::ask_again_later() {
   ask_timer_.async_wait([this](const error_code& error) {
     if (!error) {
       find_home();
+      ask();
+      await_up();
+    }
+  });
+}
+
+// A TUN is writable only while its link is up, and newer kernels (5.2) tell when it becomes so:
+// the first packets need not be lost to the second between two questions. Not while the link is
+// up: each packet to be read would wake this thread.
+void LinkWatch::await_up() {
+  error_code ignored;
+  writable_.close(ignored);
+  if (at_home_ || gone_ || link_ != Link::down) {
+    return;
+  }
+  const int duplicate = ::fcntl(device_.fd(), F_DUPFD_CLOEXEC, 3);
+  if (duplicate < 0) {
+    return;  // the timer asks anyway
+  }
+  writable_.assign(duplicate);
+  writable_.async_wait(asio::posix::stream_descriptor::wait_write, [this](const error_code& error) {
+    if (!error) {
+      error_code closed;
+      writable_.close(closed);  // and not armed again before the timer: it may be wrong
       ask();
     }
   });

@@ -1,7 +1,8 @@
 // What the kernel says about the interface, and about our addresses and routes.
 //
 //   at home      the TUN is in our network namespace: netlink tells each change as it happens
-//   away         it was moved to another one: netlink is silent, it is asked once a second. No
+//   away         it was moved to another one: netlink is silent, it is asked once a second, and
+//                at once when the TUN descriptor of a link that is down becomes writable. No
 //                socket of ours stays there, so that the other namespace can end
 //   gone         it was deleted
 #pragma once
@@ -53,6 +54,7 @@ class LinkWatch {
   void on_link_message(const nlmsghdr& message);
   void on_left_home();
   void ask_again_later();
+  void await_up();
   void find_home();
   void report(Link link);
   void report_mtu(std::uint32_t mtu_bytes);
@@ -64,6 +66,7 @@ class LinkWatch {
   LinkEvents events_;
   std::unique_ptr<mnl_socket, SocketCloser> socket_;
   boost::asio::posix::stream_descriptor readable_;
+  boost::asio::posix::stream_descriptor writable_;  // of the TUN; open only while away and down
   boost::asio::steady_timer ask_timer_;
   boost::asio::steady_timer route_timer_;
   bool route_change_pending_ = false;
