@@ -22,7 +22,7 @@ def host_state():
     sockets = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
     shown = run(["ip", "-o", "link"]).out.splitlines()
     links = sorted(line.split(":")[1].strip() for line in shown)
-    return {"sockets": sockets, "links": links, "named": run(["ip", "netns"]).out}
+    return {"sockets": sockets, "links": links}
 
 
 def pytest_sessionstart(session):
@@ -43,8 +43,7 @@ def pytest_sessionfinish(session):
     before = getattr(session.config, "host_state_before", None)
     if before is None:
         return
-    left = {inode: processes_in(inode) for inode in Space.inodes_made}
-    left = {inode: pids for inode, pids in left.items() if pids}
+    left = {space.name: processes_in(space.inode) for space in Space.not_closed}
     after = host_state()
     if left or after != before:
         print(f"\nLEFT BEHIND: processes {left}; before {before}; after {after}", file=sys.stderr)

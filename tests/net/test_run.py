@@ -5,6 +5,7 @@ import pathlib
 import pytest
 
 from lab import peers
+from lab.daemon import alive
 from lab.run import LabError, run
 from lab.space import Space, processes_in
 
@@ -18,11 +19,11 @@ def test_everything_there_is_to_run_is_run():
 def test_a_closed_space_leaves_no_process_and_no_namespace(lab, ours):
     space = lab.space("gone")
     daemon = lab.daemon(space, ours).start()
-    inode = space.inode
-    assert daemon.pid in processes_in(inode)
+    assert daemon.pid in processes_in(space.inode)
     space.close()
-    assert processes_in(inode) == []
-    assert inode in Space.inodes_made
+    assert not alive(daemon.pid)
+    assert not daemon.running
+    assert space not in Space.not_closed
 
 
 def test_a_space_has_its_own_runtime_directory(solo):

@@ -34,6 +34,7 @@ class End:
         self.wg.set(f"listen-port {self.port}")
         self.space.address(DEVICE, f"{self.inner4}/24", f"{self.inner6}/64")
         self.space.ip(f"link set {DEVICE} mtu {mtu} up")
+        self.space.wait_udp_port(self.port)
 
     def add_peer(self, other, psk=None, more=""):
         self.wg.set(f"peer {other.key.public} allowed-ips {other.inner4}/32,{other.inner6}/128 "

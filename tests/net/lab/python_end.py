@@ -36,6 +36,7 @@ class WithPython:
             self.wg.set_preshared_key(self.far_public, psk)
         self.near.address(DEVICE, f"{INNER}/24")
         self.near.ip(f"link set {DEVICE} up")
+        self.near.wait_udp_port(PORT)
 
     def far_peer(self, key, port, psk=None):
         """A peer at its own port of the far host, known to the daemon or not."""

@@ -41,10 +41,18 @@ def processes_in(inode):
     return found
 
 
+def started_at(pid):
+    """Start of a process in clock ticks, which tells it from a later one of the same number."""
+    with contextlib.suppress(OSError):
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] == "Z" else fields[19]
+    return None
+
+
 class Space:
     """Namespaces that live as long as this object is open."""
 
-    inodes_made = set()
+    not_closed = set()
 
     def __init__(self, name):
         self.name = f"{name}-{os.getpid()}-{next(counter)}"
@@ -58,7 +66,7 @@ class Space:
             raise LabError(f"no namespace: {self._unshare.stderr.read()}")
         self.pid = children_of(self._unshare.pid)[0]
         self.inode = os.stat(f"/proc/{self.pid}/ns/net").st_ino
-        Space.inodes_made.add(self.inode)
+        Space.not_closed.add(self)
 
     def inside(self, argv):
         return ["nsenter", f"--target={self.pid}", "--net", "--mount", "--pid", "--",
@@ -118,6 +126,10 @@ class Space:
             sock.bind(bind)
         return sock
 
+    def wait_udp_port(self, port):
+        """The daemon learns of link up by netlink, so its sockets come a moment later."""
+        wait_for(lambda: f":{port} " in self.run("ss", "-Hlun").out, f"UDP port {port} to be open")
+
     def wire(self, other, name, other_name, mtu=1500):
         """A veth pair: `name` in this space, `other_name` in the other one, both up."""
         self.ip(f"link add {name} mtu {mtu} type veth peer name {other_name} mtu {mtu} "
@@ -131,9 +143,13 @@ class Space:
             self.ip(f"addr add {address} dev {device}{nodad}")
 
     def close(self):
+        """Kills what is inside; the numbers of namespaces are used again, so ask for processes."""
+        inside = {(pid, started_at(pid)) for pid in processes_in(self.inode)}
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         self._unshare.wait(timeout=10)
         for pipe in (self._unshare.stdin, self._unshare.stdout, self._unshare.stderr):
             pipe.close()
-        wait_for(lambda: not processes_in(self.inode), f"end of all processes in {self.name}")
+        wait_for(lambda: not [pid for pid, since in inside if since and started_at(pid) == since],
+                 f"end of all processes in {self.name}")
+        Space.not_closed.discard(self)
