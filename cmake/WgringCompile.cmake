@@ -3,6 +3,7 @@ option(WGRING_TESTS "Build the tests" ON)
 set(WGRING_SANITIZE "" CACHE STRING "Sanitizers to build with: '', 'address,undefined' or 'thread'")
 option(WGRING_VERIFY "Costly checks (WG_VERIFY) on" OFF)
 option(WGRING_FUZZ "Build fuzz/ (needs clang)" OFF)
+option(WGRING_BENCH "Build bench/ (needs Google Benchmark)" OFF)
 option(WGRING_LTO "Link-time optimisation" OFF)
 option(WGRING_CCACHE "Compile through ccache where it is installed" ON)
 

@@ -32,6 +32,21 @@ add_library(wgring_b2 INTERFACE)
 add_library(wgring::b2 ALIAS wgring_b2)
 target_link_libraries(wgring_b2 INTERFACE "${WGRING_B2}")
 
+set(WGRING_IPSECMB AUTO CACHE STRING "ChaCha20-Poly1305 by intel-ipsec-mb: AUTO, ON or OFF")
+find_path(WGRING_IPSECMB_INCLUDE intel-ipsec-mb.h)
+find_library(WGRING_IPSECMB_LIBRARY IPSec_MB)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$"
+   AND NOT WGRING_IPSECMB STREQUAL OFF
+   AND WGRING_IPSECMB_INCLUDE
+   AND WGRING_IPSECMB_LIBRARY)
+  add_library(wgring_ipsecmb INTERFACE)
+  add_library(wgring::ipsecmb ALIAS wgring_ipsecmb)
+  target_include_directories(wgring_ipsecmb SYSTEM INTERFACE "${WGRING_IPSECMB_INCLUDE}")
+  target_link_libraries(wgring_ipsecmb INTERFACE "${WGRING_IPSECMB_LIBRARY}")
+elseif(WGRING_IPSECMB STREQUAL ON)
+  message(FATAL_ERROR "WGRING_IPSECMB=ON needs x86-64 and intel-ipsec-mb (libipsec-mb-dev)")
+endif()
+
 if(WGRING_TESTS)
   find_package(GTest REQUIRED)
 endif()

@@ -134,7 +134,38 @@ bool judge_random() noexcept {
 
 constexpr std::size_t row_boringssl = 3;
 constexpr std::size_t row_sodium = 4;
-constexpr std::size_t rows = 9;
+// The last one, and left out where the backend is never used.
+constexpr std::size_t row_ipsecmb = 9;
+constexpr std::size_t rows = 10;
+
+// Asked once and before any other thread: it is a property of the machine.
+const IpsecMbVerdict& ipsecmb() noexcept {
+  static const IpsecMbVerdict verdict = judge_ipsecmb(ipsecmb_facts());
+  return verdict;
+}
+
+bool judge_ipsecmb_answers() noexcept {
+  return ipsecmb().use != AeadUse::never && judge_aead(aead_ipsecmb(), raw_aead_ipsecmb());
+}
+
+AeadCandidate ipsecmb_candidate(bool passed) noexcept {
+  constexpr std::string_view name = "ipsec-mb";
+  if (ipsecmb().use == AeadUse::never) {
+    return {.name = name, .aead = nullptr, .use = AeadUse::never, .failure = ipsecmb().failure};
+  }
+  return {
+      .name = name,
+      .aead = &aead_ipsecmb(),
+      .use = passed ? ipsecmb().use : AeadUse::never,
+      .failure = {.errno_value = EIO, .what = "ipsec-mb: ChaCha20-Poly1305 failed its self-test"}};
+}
+
+const RawAead& raw_of(const Aead& aead) noexcept {
+  if (&aead == &aead_sodium()) {
+    return raw_aead_sodium();
+  }
+  return &aead == &aead_boringssl() ? raw_aead_boringssl() : raw_aead_ipsecmb();
+}
 
 std::array<SelfTestResult, rows> run() noexcept {
   return {{{.primitive = "x25519", .passed = judge_x25519()},
@@ -147,7 +178,8 @@ std::array<SelfTestResult, rows> run() noexcept {
            {.primitive = "xchacha20-poly1305", .passed = judge_xaead()},
            {.primitive = "siphash", .passed = judge_siphash()},
            {.primitive = "constant-time", .passed = judge_constant_time()},
-           {.primitive = "random", .passed = judge_random()}}};
+           {.primitive = "random", .passed = judge_random()},
+           {.primitive = "chacha20-poly1305/ipsec-mb", .passed = judge_ipsecmb_answers()}}};
 }
 
 }  // namespace
@@ -176,26 +208,38 @@ void prepare_thread() noexcept {
                       .opened = true};
   aead_boringssl().open(key, std::span(&refused, 1));
   WG_ASSERT(!refused.opened);
+  if (ipsecmb().use != AeadUse::never) {
+    prepare_ipsecmb_thread();
+  }
 }
 
 std::span<const SelfTestResult> self_test() noexcept {
   WG_ASSERT(initialised.load(std::memory_order_relaxed));
   static const std::array<SelfTestResult, rows> results = run();
-  return results;
+  return std::span(results).first(ipsecmb().use != AeadUse::never ? rows : row_ipsecmb);
 }
 
 Result<const Aead*> choose_aead(std::string_view forced) noexcept {
   const std::span<const SelfTestResult> results = self_test();
-  const std::array<AeadCandidate, 2> candidates{
-      {{.aead = &aead_boringssl(),
-        .passed = results[row_boringssl].passed,
-        .failure = "boringssl: ChaCha20-Poly1305 failed its self-test"},
-       {.aead = &aead_sodium(),
-        .passed = results[row_sodium].passed,
-        .failure = "sodium: ChaCha20-Poly1305 failed its self-test"}}};
+  const bool ipsecmb_passed = results.size() > row_ipsecmb && results[row_ipsecmb].passed;
+  const auto use = [&](std::size_t row) {
+    return results[row].passed ? AeadUse::automatic : AeadUse::never;
+  };
+  const std::array<AeadCandidate, 3> candidates{
+      {ipsecmb_candidate(ipsecmb_passed),
+       {.name = "boringssl",
+        .aead = &aead_boringssl(),
+        .use = use(row_boringssl),
+        .failure = {.errno_value = EIO,
+                    .what = "boringssl: ChaCha20-Poly1305 failed its self-test"}},
+       {.name = "sodium",
+        .aead = &aead_sodium(),
+        .use = use(row_sodium),
+        .failure = {.errno_value = EIO,
+                    .what = "sodium: ChaCha20-Poly1305 failed its self-test"}}}};
   const Result<const Aead*> chosen = choose_from(forced, candidates);
   if (chosen) {
-    use_for_messages(*chosen == &aead_sodium() ? raw_aead_sodium() : raw_aead_boringssl());
+    use_for_messages(raw_of(**chosen));
   }
   return chosen;
 }

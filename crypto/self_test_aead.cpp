@@ -150,21 +150,49 @@ bool judge_aead(const Aead& aead, const RawAead& raw) noexcept {
          refuses_train(aead, key, sealed, true) && refuses_train(aead, key, sealed, false);
 }
 
+// bench/aead_bench, 64 to 8944 bytes: with AVX-512 and its 52-bit multiplication intel-ipsec-mb
+// needs 0.45 to 0.82 of BoringSSL's time, with AVX2 1.3 to 1.6 of it.
+IpsecMbVerdict judge_ipsecmb(const IpsecMbFacts& facts) noexcept {
+  const auto never = [](int errno_value, std::string_view why) {
+    return IpsecMbVerdict{.use = AeadUse::never,
+                          .failure = {.errno_value = errno_value, .what = why}};
+  };
+  if (!facts.built) {
+    return never(ENOTSUP, "ipsec-mb: not built in; it needs x86-64 and libipsec-mb-dev");
+  }
+  if (!facts.cpu_has_avx2) {
+    return never(ENOTSUP, "ipsec-mb: this CPU is too old; AVX2 and BMI2 are needed");
+  }
+  if (!facts.library_wipes) {
+    return never(ENOTSUP, "ipsec-mb: the library was built without SAFE_DATA and leaves secrets");
+  }
+  if (facts.manager_bytes > ipsecmb_manager_bytes_max) {
+    return never(ENOMEM, "ipsec-mb: the library wants more memory than this build reserves");
+  }
+  if (!facts.library_starts) {
+    return never(EIO, "ipsec-mb: the library failed its own self-test");
+  }
+  return {.use = facts.cpu_has_avx512_ifma ? AeadUse::automatic : AeadUse::when_forced,
+          .failure = {}};
+}
+
 Result<const Aead*> choose_from(std::string_view forced,
                                 std::span<const AeadCandidate> candidates) noexcept {
   const bool any = forced.empty() || forced == "auto";
   for (const AeadCandidate& candidate : candidates) {
-    if (any && candidate.passed) {
+    if (any && candidate.use == AeadUse::automatic) {
       return candidate.aead;
     }
-    if (!any && candidate.aead->name == forced) {
-      return candidate.passed ? Result<const Aead*>(candidate.aead) : fail(EIO, candidate.failure);
+    if (!any && candidate.name == forced) {
+      return candidate.use != AeadUse::never
+                 ? Result<const Aead*>(candidate.aead)
+                 : fail(candidate.failure.errno_value, candidate.failure.what);
     }
   }
   if (any) {
     return fail(EIO, "every ChaCha20-Poly1305 backend failed its self-test");
   }
-  return fail(EINVAL, "no such ChaCha20-Poly1305 backend: it is auto, boringssl or sodium");
+  return fail(EINVAL, "no such ChaCha20-Poly1305 backend: auto, ipsec-mb, boringssl or sodium");
 }
 
 }  // namespace wgring::crypto

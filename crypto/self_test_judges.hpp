@@ -7,6 +7,7 @@
 
 #include "base/result.hpp"
 #include "crypto/aead.hpp"
+#include "crypto/aead_ipsecmb.hpp"
 #include "crypto/aead_raw.hpp"
 
 namespace wgring::crypto {
@@ -31,13 +32,23 @@ template <std::size_t N>
 // block size that vector code changes at; then each of them tampered with.
 [[nodiscard]] bool judge_aead(const Aead& aead, const RawAead& raw) noexcept;
 
+enum class AeadUse : std::uint8_t { never, when_forced, automatic };
+
+// When intel-ipsec-mb is used, and the Error when it is forced and cannot be.
+struct IpsecMbVerdict {
+  AeadUse use;
+  Error failure;
+};
+[[nodiscard]] IpsecMbVerdict judge_ipsecmb(const IpsecMbFacts& facts) noexcept;
+
 struct AeadCandidate {
-  const Aead* aead;
-  bool passed;
-  std::string_view failure;  // what an Error says when it was forced and did not pass
+  std::string_view name;
+  const Aead* aead;  // null when it is never used
+  AeadUse use;
+  Error failure;  // when it was forced and is never used
 };
 
-// The first candidate that passed, or the one that is forced by name.
+// The first candidate for automatic use, or the one that is forced by name.
 [[nodiscard]] Result<const Aead*> choose_from(std::string_view forced,
                                               std::span<const AeadCandidate> candidates) noexcept;
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "crypto/aead.hpp"
+#include "tests/crypto/backends.hpp"
 #include "tests/support/json_vectors.hpp"
 
 namespace wgring::crypto {
@@ -200,8 +201,10 @@ TEST_P(Train, may_be_empty) {
   aead_.open(source_.key(), {});
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, Train, ::testing::Values(&aead_boringssl(), &aead_sodium()),
-                         [](const auto& backend) { return std::string(backend.param->name); });
+INSTANTIATE_TEST_SUITE_P(Backends, Train, ::testing::ValuesIn(test_backends::all()),
+                         [](const auto& backend) {
+                           return test_backends::test_name(*backend.param);
+                         });
 
 TEST(Backends, are_equal_on_random_packets) {
   Bytesource source(7);

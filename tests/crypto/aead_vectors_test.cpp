@@ -1,10 +1,13 @@
 // Published answers for ChaCha20-Poly1305, with every backend, and for XChaCha20-Poly1305.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "crypto/aead.hpp"
 #include "crypto/aead_raw.hpp"
 #include "crypto/blake2s.hpp"
 #include "crypto/xaead.hpp"
+#include "tests/crypto/backends.hpp"
 #include "tests/support/json_vectors.hpp"
 
 namespace wgring::crypto {
@@ -115,7 +118,8 @@ TEST_P(AeadVectors, wycheproof_through_the_handshake_functions) {
 
 // Data packets that the Linux kernel's WireGuard sent, through the trains.
 TEST_P(AeadVectors, recorded_data_packets) {
-  const Aead& aead = GetParam()->name == "sodium" ? aead_sodium() : aead_boringssl();
+  const std::vector<const Aead*> backends = test_backends::all();
+  const Aead& aead = **std::ranges::find(backends, GetParam()->name, &Aead::name);
   constexpr std::size_t header_bytes = 16;
   const boost::json::value file = test::load_vectors("wireguard_transcripts");
   int packets = 0;
@@ -148,9 +152,10 @@ TEST_P(AeadVectors, recorded_data_packets) {
   EXPECT_EQ(packets, 18);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, AeadVectors,
-                         ::testing::Values(&raw_aead_boringssl(), &raw_aead_sodium()),
-                         [](const auto& backend) { return std::string(backend.param->name); });
+INSTANTIATE_TEST_SUITE_P(Backends, AeadVectors, ::testing::ValuesIn(test_backends::all_raw()),
+                         [](const auto& backend) {
+                           return test_backends::test_name(*backend.param);
+                         });
 
 TEST(Xaead, wycheproof) {
   const std::vector<Case> cases = cases_of("wycheproof_xchacha20_poly1305_test");

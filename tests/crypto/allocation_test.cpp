@@ -14,6 +14,7 @@
 #include "crypto/siphash.hpp"
 #include "crypto/x25519.hpp"
 #include "crypto/xaead.hpp"
+#include "tests/crypto/backends.hpp"
 
 // Sanitizers bring their own malloc, and a second replacement would fight with it.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -106,7 +107,7 @@ TEST(Allocation, the_counter_counts) {
 }
 
 TEST(Allocation, none_in_a_thread_that_was_prepared) {
-  for (const Aead* aead : {&aead_boringssl(), &aead_sodium()}) {
+  for (const Aead* aead : test_backends::all()) {
     std::size_t seen = 1;
     std::thread([&] {
       prepare_thread();

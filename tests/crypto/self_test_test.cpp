@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "crypto/self_test_judges.hpp"
+#include "tests/crypto/backends.hpp"
 
 namespace wgring::crypto {
 namespace {
@@ -78,13 +79,17 @@ TEST(SelfTest, every_primitive_passes_here) {
   }
   EXPECT_EQ(names,
             "x25519 blake2s hmac-kdf chacha20-poly1305/boringssl chacha20-poly1305/sodium "
-            "xchacha20-poly1305 siphash constant-time random ");
+            "xchacha20-poly1305 siphash constant-time random " +
+                std::string(test_backends::has_ipsecmb() ? "chacha20-poly1305/ipsec-mb " : ""));
   EXPECT_EQ(self_test().data(), results.data());
 }
 
 TEST(SelfTest, accepts_each_backend) {
-  EXPECT_TRUE(judge_aead(aead_boringssl(), raw_aead_boringssl()));
-  EXPECT_TRUE(judge_aead(aead_sodium(), raw_aead_sodium()));
+  const std::vector<const Aead*> backends = test_backends::all();
+  const std::vector<const RawAead*> raws = test_backends::all_raw();
+  for (std::size_t i = 0; i < backends.size(); ++i) {
+    EXPECT_TRUE(judge_aead(*backends[i], *raws[i])) << backends[i]->name;
+  }
 }
 
 TEST(SelfTest, refuses_a_train_that_is_sealed_wrongly) {
@@ -117,34 +122,53 @@ TEST(SelfTest, refuses_a_message_that_is_handled_wrongly) {
   EXPECT_FALSE(judge_aead(aead_boringssl(), open_door));
 }
 
-TEST(ChooseAead, auto_is_boringssl_and_names_are_obeyed) {
+TEST(ChooseAead, names_are_obeyed) {
   EXPECT_EQ(choose_aead("sodium").value(), &aead_sodium());
   EXPECT_EQ(choose_aead("boringssl").value(), &aead_boringssl());
-  EXPECT_EQ(choose_aead("").value(), &aead_boringssl());
-  EXPECT_EQ(choose_aead("auto").value(), &aead_boringssl());
   const Result<const Aead*> unknown = choose_aead("openssl");
   ASSERT_FALSE(unknown);
   EXPECT_EQ(unknown.error().errno_value, EINVAL);
 }
 
-TEST(ChooseAead, a_backend_that_failed_is_never_chosen) {
-  const std::array<AeadCandidate, 2> first_failed{
-      {{.aead = &aead_boringssl(), .passed = false, .failure = "boringssl failed"},
-       {.aead = &aead_sodium(), .passed = true, .failure = "sodium failed"}}};
-  EXPECT_EQ(choose_from("", first_failed).value(), &aead_sodium());
-  EXPECT_EQ(choose_from("auto", first_failed).value(), &aead_sodium());
-  EXPECT_EQ(choose_from("sodium", first_failed).value(), &aead_sodium());
-  const Result<const Aead*> forced = choose_from("boringssl", first_failed);
-  ASSERT_FALSE(forced);
-  EXPECT_EQ(forced.error().what, "boringssl failed");
+constexpr Error failed_it{.errno_value = EIO, .what = "it failed"};
 
-  std::array<AeadCandidate, 2> all_failed = first_failed;
-  all_failed[1].passed = false;
-  EXPECT_FALSE(choose_from("auto", all_failed));
-  EXPECT_FALSE(choose_from("sodium", all_failed));
+TEST(ChooseAead, auto_is_the_first_that_passed) {
+  std::array<AeadCandidate, 2> candidates{{{.name = "boringssl",
+                                            .aead = &aead_boringssl(),
+                                            .use = AeadUse::automatic,
+                                            .failure = failed_it},
+                                           {.name = "sodium",
+                                            .aead = &aead_sodium(),
+                                            .use = AeadUse::automatic,
+                                            .failure = failed_it}}};
+  EXPECT_EQ(choose_from("", candidates).value(), &aead_boringssl());
+  candidates[0].use = AeadUse::never;
+  EXPECT_EQ(choose_from("", candidates).value(), &aead_sodium());
+  EXPECT_EQ(choose_from("auto", candidates).value(), &aead_sodium());
+  EXPECT_EQ(choose_from("sodium", candidates).value(), &aead_sodium());
+  const Result<const Aead*> forced = choose_from("boringssl", candidates);
+  ASSERT_FALSE(forced);
+  EXPECT_EQ(forced.error().what, "it failed");
+  EXPECT_EQ(forced.error().errno_value, EIO);
+
+  candidates[1].use = AeadUse::never;
+  EXPECT_FALSE(choose_from("auto", candidates));
+  EXPECT_FALSE(choose_from("sodium", candidates));
 }
 
-// The two backends give the same bytes, so only one that gives others can show which is used.
+TEST(ChooseAead, what_is_for_request_only_is_never_automatic) {
+  const std::array<AeadCandidate, 2> candidates{
+      {{.name = "slow", .aead = &aead_sodium(), .use = AeadUse::when_forced, .failure = failed_it},
+       {.name = "boringssl",
+        .aead = &aead_boringssl(),
+        .use = AeadUse::automatic,
+        .failure = failed_it}}};
+  EXPECT_EQ(choose_from("auto", candidates).value(), &aead_boringssl());
+  EXPECT_EQ(choose_from("slow", candidates).value(), &aead_sodium());
+  EXPECT_FALSE(choose_from("auto", std::span(candidates).first(1)));
+}
+
+// All backends give the same bytes, so only one that gives others can show which is used.
 TEST(ChooseAead, handshake_messages_follow_the_choice) {
   const ByteArray<32> key{1};
   const ByteArray<12> plain{2};
@@ -159,7 +183,11 @@ TEST(ChooseAead, handshake_messages_follow_the_choice) {
   EXPECT_NE(sealed, expected);
   ByteArray<12> opened{};
   EXPECT_TRUE(aead_open(opened, sealed, aad, key, 9));
-  for (const char* name : {"boringssl", "sodium", "auto"}) {
+  std::vector<std::string_view> names{"auto"};
+  for (const Aead* backend : test_backends::all()) {
+    names.push_back(backend->name);
+  }
+  for (const std::string_view name : names) {
     use_for_messages(odd);
     ASSERT_TRUE(choose_aead(name)) << name;
     aead_seal(sealed, plain, aad, key, 9);

@@ -15,7 +15,8 @@ ALLOWED["agent"] = ("base", "crypto", "agent")
 
 # Header (as a regular expression), rooms that may include it, why not the others.
 RESERVED = (
-    (r"(openssl/.*|sodium\.h|sodium/.*|blake2\.h)", ("crypto",), "primitives live in crypto/"),
+    (r"(openssl/.*|sodium\.h|sodium/.*|blake2\.h|intel-ipsec-mb\.h)", ("crypto",),
+     "primitives live in crypto/"),
     (r"(boost|spdlog|fmt|CLI)/.*", ("daemon", "agent"), "control plane only"),
     (r"libmnl/.*|systemd/.*", ("tun", "daemon", "agent"), "kernel contact is in tun/ and right"),
     (r"liburing.*", ("tun",), "engines live in tun/"),

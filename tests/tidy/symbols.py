@@ -37,6 +37,8 @@ ROOM = {
         r"blake2s_(init|init_key|init_param|update|final)|blake2s",  # libb2
         r"sodium_(init|memzero|memcmp|is_zero)",  # wiping, comparing in constant time
         r"crypto_aead_\w+|crypto_shorthash\w*|crypto_verify_\w+",  # second AEAD, XChaCha, SipHash
+        r"imb_(get_(errno|feature_flags|mb_mgr_size)|set_pointers_mb_mgr)",  # AEAD: intel-ipsec-mb
+        r"init_mb_mgr_auto",  # the same; its packets go through pointers in the manager
         r"__cxa_guard_(acquire|release)",  # the self-test's static storage, at start-up only
         r"randombytes_buf|randombytes_set_implementation",  # stops the process when it cannot
     ),
