@@ -10,7 +10,7 @@ bool ct_equal(Bytes a, Bytes b) noexcept {
   if (a.size() != b.size()) {
     return false;
   }
-  // The tag of every packet comes here: sodium_memcmp takes 30 ns for it, this takes 3.
+  // The tag of every packet comes here, and sodium_memcmp is some 30 ns slower for it.
   if (a.size() == crypto_verify_16_BYTES) {
     return crypto_verify_16(a.data(), b.data()) == 0;
   }
