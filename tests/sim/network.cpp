@@ -48,7 +48,7 @@ void Network::queue_copy(const Datagram& datagram) {
   queue_.push({.at = at, .sequence = sequence_++, .datagram = std::move(copy)});
 }
 
-bool Network::send(Datagram datagram) {
+bool Network::send(const Datagram& datagram) {
   if (filter && !filter(datagram)) {
     return false;
   }

@@ -36,7 +36,7 @@ class Network {
   explicit Network(std::uint64_t seed) noexcept : random_(seed) {}
 
   // Returns false when none of its copies will arrive (it is marked lost).
-  bool send(Datagram datagram);
+  bool send(const Datagram& datagram);
   // As it is, after the delay, whatever the weather: for injected and replayed bytes.
   void inject(Datagram datagram, Instant arrives_at);
 
