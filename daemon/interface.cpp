@@ -1,6 +1,8 @@
 #include "daemon/interface.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <vector>
 
 #include <spdlog/spdlog.h>
 
@@ -184,13 +186,39 @@ void Interface::reopen_sockets() {
 
 bool Interface::reserve(const SetRequest& request) {
   const AdditionBounds bounds = addition_bounds(request);
+  if (reserve_for(bounds, request.replace_peers)) {
+    return true;
+  }
+  if (request.replace_peers) {
+    return false;
+  }
+  // The bound takes every section for a new peer. Near the limit it matters which are there.
+  return reserve_for({.peers = count_new_peers(request), .prefixes = bounds.prefixes}, false);
+}
+
+bool Interface::reserve_for(const AdditionBounds& bounds, bool replace_peers) {
   bool reserved = false;
   shard_.call([&](tun::ShardContext& context) {
-    const std::uint32_t leaving = request.replace_peers ? context.device.peer_count() : 0;
+    const std::uint32_t leaving = replace_peers ? context.device.peer_count() : 0;
     const std::uint32_t peers = bounds.peers > leaving ? bounds.peers - leaving : 0;
     reserved = context.device.reserve(peers, bounds.prefixes);
   });
   return reserved;
+}
+
+std::uint32_t Interface::count_new_peers(const SetRequest& request) {
+  std::vector<crypto::PublicKey> keys = keys_to_add(request);
+  std::size_t known = 0;
+  PeerPage page;
+  std::uint64_t after_serial = 0;
+  do {
+    read_peers(after_serial, page);
+    for (std::size_t i = 0; i < page.peer_count; ++i) {
+      known += std::ranges::binary_search(keys, page.peers[i].public_key) ? 1U : 0U;
+      after_serial = page.peers[i].serial;
+    }
+  } while (!page.last);
+  return static_cast<std::uint32_t>(keys.size() - known);
 }
 
 void Interface::set_private_key(const crypto::Secret<32>& key) {

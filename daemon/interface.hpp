@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "daemon/config_target.hpp"
+#include "daemon/peer_updates.hpp"
 #include "tun/shard.hpp"
 #include "tun/udp_socket.hpp"
 
@@ -44,6 +45,8 @@ class Interface final : public ConfigTarget {
   void use_sockets(Sockets sockets);
   void reopen_sockets();
   [[nodiscard]] bool reserve(const SetRequest& request);
+  [[nodiscard]] bool reserve_for(const AdditionBounds& bounds, bool replace_peers);
+  [[nodiscard]] std::uint32_t count_new_peers(const SetRequest& request);
   void set_private_key(const crypto::Secret<32>& key);
   void remove_all_peers();
 

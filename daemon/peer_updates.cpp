@@ -61,17 +61,34 @@ Status apply_some(const SetRequest& request, Cursor& at, tun::ShardContext& cont
   return {};
 }
 
+bool can_add(const PeerSection& section) noexcept {
+  return !section.remove && !section.update_only;
+}
+
 }  // namespace
 
 AdditionBounds addition_bounds(const SetRequest& request) noexcept {
   AdditionBounds bounds;
   for (const PeerSection& section : request.peers) {
-    bounds.peers += section.remove || section.update_only ? 0 : 1;
+    bounds.peers += can_add(section) ? 1U : 0U;
   }
   for (const noise::AllowedIpChange& change : request.prefixes) {
-    bounds.prefixes += change.kind == noise::AllowedIpChange::Kind::add ? 1 : 0;
+    bounds.prefixes += change.kind == noise::AllowedIpChange::Kind::add ? 1U : 0U;
   }
   return bounds;
+}
+
+std::vector<crypto::PublicKey> keys_to_add(const SetRequest& request) {
+  std::vector<crypto::PublicKey> keys;
+  for (const PeerSection& section : request.peers) {
+    if (can_add(section)) {
+      keys.push_back(section.public_key);
+    }
+  }
+  std::ranges::sort(keys);
+  const auto repeated = std::ranges::unique(keys);
+  keys.erase(repeated.begin(), repeated.end());
+  return keys;
 }
 
 Status apply_peer_sections(tun::Shard& shard, const SetRequest& request) {

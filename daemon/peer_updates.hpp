@@ -13,6 +13,9 @@ struct AdditionBounds {
 };
 [[nodiscard]] AdditionBounds addition_bounds(const SetRequest& request) noexcept;
 
+// The public keys of all sections that can add a peer: sorted, each once.
+[[nodiscard]] std::vector<crypto::PublicKey> keys_to_add(const SetRequest& request);
+
 // In sequence. After Device::reserve() for the bounds it does not fail.
 [[nodiscard]] Status apply_peer_sections(tun::Shard& shard, const SetRequest& request);
 

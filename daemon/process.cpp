@@ -1,5 +1,6 @@
 #include "daemon/process.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -233,10 +234,11 @@ void Process::await_notice() {
 void Process::on_notices() {
   const tun::Notices notices = shard_->take_notices();
   log_events(notices);
-  for (const noise::Event& event : notices.events) {
-    if (event.kind == noise::EventKind::traffic_while_down && link_watch_) {
-      link_watch_->ask();
-    }
+  const bool up_unseen = std::ranges::any_of(notices.events, [](const noise::Event& event) {
+    return event.kind == noise::EventKind::traffic_while_down;
+  });
+  if (up_unseen && link_watch_) {
+    link_watch_->ask();
   }
   if (notices.tun_gone) {
     end(0, "the interface was deleted");
