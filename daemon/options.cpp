@@ -84,6 +84,7 @@ struct Words {
 template <typename Value>
 std::vector<std::string> words_of(const std::map<std::string, Value>& values) {
   std::vector<std::string> words;
+  words.reserve(values.size());
   for (const auto& [word, value] : values) {
     words.push_back(word);
   }

@@ -28,6 +28,8 @@ UapiServer::UapiServer(asio::io_context& io, ConfigTarget& target, ScopeResolver
       acceptor_(io),
       accept_pause_(io) {}
 
+// A timer that cannot be cancelled leaves nothing to do but to end.
+// NOLINTNEXTLINE(bugprone-exception-escape)
 UapiServer::~UapiServer() { stop(); }
 
 void UapiServer::start(int listening_fd) {
