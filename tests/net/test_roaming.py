@@ -31,7 +31,7 @@ def test_new_address_of_the_initiator_is_learnt(pair, family):
     pair.know_endpoint(family)
     ping(left.space, right.inner4)
     readdress(left, family)
-    ping(left.space, right.inner4, count=1, wait=1, interval=1)
+    ping(left.space, right.inner4, count=1, wait=1)
     assert right.view(left).endpoint == shown(NEW[family], left.port)
     ping(right.space, left.inner4)
 
@@ -43,7 +43,7 @@ def test_new_address_of_the_responder_is_learnt(pair, family):
     pair.know_endpoint(family)
     ping(left.space, right.inner4)
     readdress(right, family)
-    ping(right.space, left.inner4, count=1, wait=1, interval=1)
+    ping(right.space, left.inner4, count=1, wait=1)
     assert left.view(right).endpoint == shown(NEW[family], right.port)
     ping(left.space, right.inner4)
 
@@ -87,7 +87,7 @@ def test_new_key_on_one_side_and_new_peer_on_the_other_work_within_a_second(pair
     left.key = Key()
     left.wg.set_private_key(left.key.private)
     right.add_peer(left)
-    ping(left.space, right.inner4, count=1, wait=1, interval=1)
+    ping(left.space, right.inner4, count=1, wait=1)
 
 
 def test_a_restarted_end_is_found_again(pair):

@@ -75,13 +75,13 @@ def test_packet_for_a_peer_without_endpoint_is_answered_with_unreachable(pair):
 
 
 def test_ping_bound_to_the_interface_works(pair):
-    ping(pair.left.space, pair.right.inner4, source=DEVICE)
+    ping(pair.left.space, pair.right.inner4, device=DEVICE)
 
 
 def test_mark_that_forces_a_second_routing_of_inner_packets_works(pair):
     pair.left.space.run("iptables", "-t", "mangle", "-I", "OUTPUT", "-j", "MARK", "--set-xmark",
                         "1")
-    ping(pair.left.space, pair.right.inner4, source=DEVICE)
+    ping(pair.left.space, pair.right.inner4, device=DEVICE)
 
 
 @pytest.mark.parametrize("endpoint", ["192.168.241.2:1002", "192.168.241.1:1001", "127.0.0.1:1001"])

@@ -62,7 +62,7 @@ def test_source_that_was_removed_is_replaced_within_a_second(many, place, kept):
     ping(many.left.space, many.right.inner4)
     bits = 64 if ":" in PLACES[place] else 24
     many.right.space.ip(f"addr del {PLACES[place]}/{bits} dev eth0")
-    ping(many.right.space, many.left.inner4, count=1, wait=1, interval=1)
+    ping(many.right.space, many.left.inner4, count=1, wait=1)
     assert many.left.view(many.right).endpoint == shown(PLACES[kept])
 
 

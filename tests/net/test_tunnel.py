@@ -36,7 +36,7 @@ def test_wrong_preshared_key_lets_nothing_pass(lab, ours, other):
     pair = Pair(lab, ours, other, psk=True)
     pair.left.wg.set_preshared_key(pair.right.key.public, pair.left.key.public)
     pair.know_endpoint()
-    assert ping(pair.left.space, pair.right.inner4, count=2, interval=0.5, check=False) == 0
+    assert ping(pair.left.space, pair.right.inner4, count=2, wait=1, check=False) == 0
     pair.left.wg.set_preshared_key(pair.right.key.public, pair.psk)
     ping(pair.left.space, pair.right.inner4, count=1, wait=12)
 

@@ -106,7 +106,7 @@ class Space:
     @contextlib.contextmanager
     def entered(self):
         """This thread stands in the space's network namespace for the time of the block."""
-        home = os.open("/proc/self/ns/net", os.O_RDONLY)
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         target = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY)
         try:
             if libc.setns(target, CLONE_NEWNET) != 0:
