@@ -111,6 +111,17 @@ TEST_F(InterfaceTest, PortZeroBecomesARealOneThatIsKept) {
   EXPECT_EQ(device().listen_port, first);
 }
 
+TEST_F(InterfaceTest, PortZeroWhileUpIsReplacedByAnotherFreeOne) {
+  interface_->set_link(Link::up);
+  const std::uint16_t first = device().listen_port;
+  EXPECT_EQ(set("listen_port=0\n"), 0);
+  const std::uint16_t second = device().listen_port;
+  EXPECT_NE(second, 0);
+  EXPECT_NE(second, first);
+  EXPECT_FALSE(tun::UdpPair::open(second, 0));
+  EXPECT_TRUE(tun::UdpPair::open(first, 0)) << "the old sockets are closed";
+}
+
 TEST_F(InterfaceTest, BusyPortRefusesTheWholeSet) {
   interface_->set_link(Link::up);
   const std::uint16_t before = device().listen_port;
