@@ -47,7 +47,9 @@ class FixedVector {
   [[nodiscard]] const T* end() const noexcept { return items_.data() + size_; }
 
  private:
-  std::array<T, Capacity> items_{};
+  // Not filled here: elements that are not there yet are nobody's. Handles start empty by
+  // themselves; plain numbers are written by push_back() before anyone reads them.
+  std::array<T, Capacity> items_;
   std::size_t size_ = 0;
 };
 

@@ -111,8 +111,8 @@ void Interface::forget_sources() {
   shard_.call([](tun::ShardContext& context) { context.device.forget_sources(); });
 }
 
-Result<Interface::Sockets> Interface::open_sockets(std::uint16_t port, std::uint32_t fwmark) {
-  Result<tun::UdpPair> pair = tun::UdpPair::open(port, fwmark);
+Result<Interface::Sockets> Interface::open_sockets(std::uint16_t port, std::uint32_t fwmark) const {
+  Result<tun::UdpPair> pair = tun::UdpPair::open(port, fwmark, runs_);
   if (!pair) {
     return std::unexpected(pair.error());
   }

@@ -17,7 +17,7 @@ enum class Link : bool { down, up };
 // Lifetime: the shard outlives it.
 class Interface final : public ConfigTarget {
  public:
-  explicit Interface(tun::Shard& shard) noexcept : shard_(shard) {}
+  Interface(tun::Shard& shard, tun::ReceiveRuns runs) noexcept : shard_(shard), runs_(runs) {}
   ~Interface() override;
 
   [[nodiscard]] Status apply(const SetRequest& request) override;
@@ -38,7 +38,7 @@ class Interface final : public ConfigTarget {
     bool marked = false;  // the present sockets carry the new mark already
   };
 
-  [[nodiscard]] static Result<Sockets> open_sockets(std::uint16_t port, std::uint32_t fwmark);
+  [[nodiscard]] Result<Sockets> open_sockets(std::uint16_t port, std::uint32_t fwmark) const;
   [[nodiscard]] Result<Prepared> prepare(const SetRequest& request);
   void undo(const Prepared& prepared);
   void commit(const SetRequest& request, Prepared prepared);
@@ -51,6 +51,7 @@ class Interface final : public ConfigTarget {
   void remove_all_peers();
 
   tun::Shard& shard_;
+  tun::ReceiveRuns runs_;
   Sockets sockets_;
   Link link_ = Link::down;
   std::uint16_t listen_port_ = 0;  // 0: none chosen yet

@@ -24,6 +24,7 @@ constexpr const char* footer =
     "  LOG_LEVEL                as --log-level, which wins\n"
     "  WG_TUN_FD                descriptor of a TUN to use in place of making one\n"
     "  WG_UAPI_FD               descriptor of a listening UNIX socket to serve\n"
+    "  WGRING_NO_OFFLOAD        as --no-offload, in addition to it\n"
     "\n"
     "Exit status: 0 ended as asked, 1 the start or the data path failed. See wgring(8).";
 
@@ -34,6 +35,9 @@ const std::map<std::string, LogLevel> log_levels{
     {"silent", LogLevel::silent}, {"error", LogLevel::error},   {"info", LogLevel::info},
     {"debug", LogLevel::debug},   {"verbose", LogLevel::debug},
 };
+
+constexpr std::string_view offload_words =
+    "tun-tso, tun-uso, tun-tcp-join, tun-udp-join, udp-gso, udp-gro, all";
 
 EarlyExit usage_error(std::string text) {
   std::ranges::replace(text, '\n', ' ');
@@ -60,6 +64,28 @@ std::optional<EarlyExit> take_descriptor(const char* variable, const char* value
   return usage_error(fmt::format("{}: not the number of a descriptor above 2", variable));
 }
 
+// Words are separated by commas; "all" is every offload.
+std::optional<EarlyExit> take_no_offload(std::string_view source, std::string_view words,
+                                         tun::Offloads& offloads) {
+  while (!words.empty()) {
+    const std::string_view word = words.substr(0, words.find(','));
+    words.remove_prefix(std::min(words.size(), word.size() + 1));
+    bool known = false;
+    for (std::size_t i = 0; i < tun::offload_count; ++i) {
+      const auto offload = static_cast<tun::Offload>(i);
+      if (word == "all" || word == tun::offload_name(offload)) {
+        offloads.turn_off(offload, "forbidden by option");
+        known = true;
+      }
+    }
+    if (!known) {
+      return usage_error(
+          fmt::format("{}: no offload '{}'; there are: {}", source, word, offload_words));
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<EarlyExit> take_environment(const Environment& environment, Options& options) {
   const std::string_view foreground =
       environment.foreground != nullptr ? environment.foreground : "";
@@ -72,12 +98,18 @@ std::optional<EarlyExit> take_environment(const Environment& environment, Option
   if (auto fault = take_descriptor("WG_TUN_FD", environment.tun_fd, options.tun_fd)) {
     return fault;
   }
-  return take_descriptor("WG_UAPI_FD", environment.uapi_fd, options.uapi_fd);
+  if (auto fault = take_descriptor("WG_UAPI_FD", environment.uapi_fd, options.uapi_fd)) {
+    return fault;
+  }
+  return take_no_offload("WGRING_NO_OFFLOAD",
+                         environment.no_offload != nullptr ? environment.no_offload : "",
+                         options.offloads);
 }
 
 // The words as given; they become values when all of the line is known to be good.
 struct Words {
   std::string engine = "auto";
+  std::string no_offload;
   std::string log_level;  // empty: not given
 };
 
@@ -109,6 +141,11 @@ void declare(CLI::App& app, Options& options, Words& words) {
                  "AVX-512 IFMA, else boringssl; each only if it passes its test")
       ->check(CLI::IsMember({"auto", "ipsec-mb", "boringssl", "sodium"}))
       ->option_text("auto|ipsec-mb|boringssl|sodium");
+  app.add_option("--no-offload", words.no_offload,
+                 "Offloads not to use, separated by commas: tun-tso, tun-uso, tun-tcp-join,\n"
+                 "tun-udp-join, udp-gso, udp-gro, all. Each is tried at start and goes off by\n"
+                 "itself where it does not work")
+      ->option_text("NAME[,NAME]");
   app.add_option("--log-level", words.log_level,
                  "What is logged; verbose is another word for debug")
       ->check(CLI::IsMember(words_of(log_levels)))
@@ -121,7 +158,8 @@ Environment Environment::of_process() noexcept {
   return {.tun_fd = std::getenv("WG_TUN_FD"),
           .uapi_fd = std::getenv("WG_UAPI_FD"),
           .foreground = std::getenv("WG_PROCESS_FOREGROUND"),
-          .log_level = std::getenv("LOG_LEVEL")};
+          .log_level = std::getenv("LOG_LEVEL"),
+          .no_offload = std::getenv("WGRING_NO_OFFLOAD")};
 }
 
 std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv,
@@ -147,6 +185,9 @@ std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv
     return *environment_fault;
   }
   options.engine = engines.at(words.engine);
+  if (auto fault = take_no_offload("--no-offload", words.no_offload, options.offloads)) {
+    return *fault;
+  }
   if (!words.log_level.empty()) {
     options.log_level = log_levels.at(words.log_level);
   }

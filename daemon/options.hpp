@@ -8,6 +8,7 @@
 
 #include "daemon/log.hpp"
 #include "tun/engine/choose.hpp"
+#include "tun/offload/offloads.hpp"
 
 namespace wgring::daemon {
 
@@ -16,6 +17,7 @@ struct Options {
   bool foreground = false;
   tun::EngineKind engine = tun::EngineKind::automatic;
   std::string aead = "auto";
+  tun::Offloads offloads;  // those that were forbidden are off
   LogLevel log_level = LogLevel::info;
   std::optional<int> tun_fd;   // WG_TUN_FD
   std::optional<int> uapi_fd;  // WG_UAPI_FD
@@ -27,6 +29,7 @@ struct Environment {
   const char* uapi_fd = nullptr;
   const char* foreground = nullptr;
   const char* log_level = nullptr;
+  const char* no_offload = nullptr;
 
   [[nodiscard]] static Environment of_process() noexcept;
 };

@@ -15,6 +15,7 @@
 #include "daemon/setup_error.hpp"
 #include "daemon/stats_log.hpp"
 #include "tun/entropy.hpp"
+#include "tun/offload/probe.hpp"
 
 namespace wgring::daemon {
 namespace {
@@ -100,6 +101,7 @@ void Process::set_up() {
   const tun::EngineChoice engine = shard_->engine();
   spdlog::info("engine: {} ({})", tun::engine_name(engine.kind), engine.why);
   spdlog::info("aead: {} ({})", aead_->name, aead_reason_);
+  log_offloads(offloads_);
   if (const int reason = memory_.lock_errno(); reason != 0) {
     spdlog::info("memory of keys is not locked and may be swapped out: {}", errno_text(reason));
   }
@@ -136,14 +138,17 @@ void Process::choose_crypto() {
 
 void Process::open_tun() {
   Result<tun::TunDevice> opened =
-      options_.tun_fd ? tun::TunDevice::adopt(given_descriptor(*options_.tun_fd, "WG_TUN_FD"))
-                      : tun::TunDevice::create(options_.interface_name);
+      options_.tun_fd
+          ? tun::TunDevice::adopt(given_descriptor(*options_.tun_fd, "WG_TUN_FD"), offloads_)
+          : tun::TunDevice::create(options_.interface_name, offloads_);
   if (!opened) {
     fail_setup("{}: {}", options_.tun_fd ? "WG_TUN_FD" : options_.interface_name,
                error_text(opened.error()));
   }
   tun_ = std::move(*opened);
   name_ = tun_.name();
+  tun::probe_tun_writes(tun_.fd(), offloads_);
+  tun::probe_udp(offloads_);
 }
 
 void Process::open_socket() {
@@ -159,6 +164,8 @@ void Process::start_shard() {
   Result<std::unique_ptr<tun::Shard>> started = [this] {
     const SignalsBlocked blocked;
     return tun::Shard::start({.tun_fd = tun_.fd(),
+                              .vnet = tun_.vnet(),
+                              .offloads = offloads_,
                               .engine = options_.engine,
                               .aead = aead_,
                               .memory = memory_.source(),
@@ -174,7 +181,8 @@ void Process::start_shard() {
   }
   notices_.assign(duplicate);
   await_notice();
-  interface_.emplace(*shard_);
+  interface_.emplace(
+      *shard_, offloads_.has(tun::Offload::udp_gro) ? tun::ReceiveRuns::on : tun::ReceiveRuns::off);
 }
 
 void Process::start_watches() {

@@ -55,6 +55,7 @@ class Process {
   boost::asio::signal_set signals_;
   const crypto::Aead* aead_ = nullptr;
   std::string aead_reason_;
+  tun::Offloads offloads_ = options_.offloads;  // what this machine does not have is off too
   tun::TunDevice tun_;
   std::string name_;  // the interface's when it was opened: also the socket's, for good
   tun::SystemMemory memory_;

@@ -62,6 +62,12 @@ void log_stats(const tun::ShardStats& stats) {
   moved.add("waits", stats.waits);
   moved.add("sources_refused", engine.sources_refused);
   moved.add("send_waits", engine.send_waits);
+  moved.add("trains_sent", engine.trains_sent);
+  moved.add("trains_received", engine.trains_received);
+  moved.add("super_packets_read", engine.super_packets_read);
+  moved.add("super_packets_written", engine.super_packets_written);
+  moved.add("segmentation_refused", engine.segmentation_refused);
+  moved.add("joining_refused", engine.joining_refused);
   moved.write("packets");
 
   Line lost;
@@ -82,6 +88,19 @@ void log_stats(const tun::ShardStats& stats) {
   log_io_errors("send errors", engine.send_errors);
   log_io_errors("receive errors", engine.receive_errors);
   log_io_errors("tun errors", engine.tun_errors);
+}
+
+void log_offloads(const tun::Offloads& offloads) {
+  std::string on;
+  for (std::size_t i = 0; i < tun::offload_count; ++i) {
+    const auto offload = static_cast<tun::Offload>(i);
+    if (offloads.has(offload)) {
+      on += fmt::format(" {}", tun::offload_name(offload));
+    } else {
+      spdlog::info("offload {}: off ({})", tun::offload_name(offload), offloads.why_off(offload));
+    }
+  }
+  spdlog::info("offloads:{}", on.empty() ? " none" : on);
 }
 
 void log_events(const tun::Notices& notices) {

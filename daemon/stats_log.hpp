@@ -7,6 +7,8 @@ namespace wgring::daemon {
 
 // Every counter that is not zero.
 void log_stats(const tun::ShardStats& stats);
+// One line for what is on, one for each that is off and why.
+void log_offloads(const tun::Offloads& offloads);
 void log_events(const tun::Notices& notices);
 
 }  // namespace wgring::daemon

@@ -6,6 +6,7 @@
 
 #include "base/slot_pool.hpp"
 #include "noise/endpoint.hpp"
+#include "noise/vnet_header.hpp"
 
 namespace wgring::noise {
 
@@ -14,7 +15,7 @@ inline constexpr std::size_t plain_tailroom_bytes = 32;
 
 // Sizes of one turn. With them the effects of a turn fit the Outbox by construction.
 inline constexpr std::size_t wild_batch_max = 16;
-inline constexpr std::size_t plain_batch_max = 32;
+inline constexpr std::size_t plain_batch_max = 64;
 inline constexpr std::size_t train_segments_max = 64;
 inline constexpr std::size_t train_bytes_max = 65'507;  // largest UDP payload over IPv4
 
@@ -29,11 +30,13 @@ struct Wild {
   std::uint8_t ecn = 0;     // of the outer header, two bits
 };
 
-// One TUN read: an inner packet. The bytes and plain_tailroom_bytes behind them are a loan until
-// on_tun() returns, and may be overwritten by it.
+// One TUN read: an inner packet, or a super-packet that stands for many (`offload` says how it is
+// cut). The bytes and plain_tailroom_bytes behind them are a loan until on_tun() returns, and may
+// be overwritten by it.
 struct Plain {
   std::uint8_t* data = nullptr;
   std::uint32_t bytes = 0;
+  VnetHeader offload{};
 };
 
 }  // namespace wgring::noise

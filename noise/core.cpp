@@ -1,6 +1,7 @@
 #include "noise/core.hpp"
 
 #include <cerrno>
+#include <utility>
 
 namespace wgring::noise {
 
@@ -68,7 +69,9 @@ Deadline Core::next_deadline() const noexcept {
   if (!handshakes_.empty()) {
     return {.at = now_.boottime, .reason = DeadlineReason::handshake_queue};
   }
-  if (work_first_ != no_peer) {
+  // A flush that waits for a train goes on when one comes back, which wakes us by itself.
+  const bool flushes = work_first_ != no_peer && pools_.trains->available() > 0;
+  if (initiations_wanted_ > 0 || flushes) {
     return {.at = now_.boottime, .reason = DeadlineReason::backlog};
   }
   if (deadlines_.empty()) {
@@ -88,8 +91,13 @@ void Core::add_work(Peer& peer) noexcept {
   work_last_ = peer.id;
 }
 
+void Core::want_initiation(Peer& peer) noexcept {
+  initiations_wanted_ += std::exchange(peer.wants_initiation, true) ? 0U : 1U;
+  add_work(peer);
+}
+
 void Core::drop_work(Peer& peer) noexcept {
-  peer.wants_initiation = false;
+  initiations_wanted_ -= std::exchange(peer.wants_initiation, false) ? 1U : 0U;
   peer.wants_flush = false;
   if (!peer.on_work_list) {
     return;
@@ -117,8 +125,8 @@ void Core::drain_work(Turn& turn) noexcept {
     peer.wants_flush = wants_flush && !flush(peer, turn);
     if (wants_initiation && turn.handshakes_left > 0) {
       send_initiation(peer, turn);
-    } else {
-      peer.wants_initiation = peer.wants_initiation || wants_initiation;
+    } else if (wants_initiation) {
+      want_initiation(peer);
     }
     const bool put_back = peer.wants_flush || wants_initiation == peer.wants_initiation;
     if (peer.wants_flush || peer.wants_initiation) {

@@ -17,6 +17,7 @@
 #include "noise/keypair.hpp"
 #include "noise/peer_table.hpp"
 #include "noise/ratelimiter.hpp"
+#include "noise/token_bucket.hpp"
 #include "noise/train_builder.hpp"
 
 namespace wgring::noise {
@@ -55,7 +56,7 @@ class Core {
 
   // Device's own calls; see there.
   void on_udp(std::span<Wild> batch, Now now, Outbox& outbox) noexcept;
-  void on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept;
+  [[nodiscard]] std::size_t on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept;
   void on_deadline(Now now, Outbox& outbox) noexcept;
   [[nodiscard]] Deadline next_deadline() const noexcept;
   void set_link(bool up, Now now, Outbox& outbox) noexcept;
@@ -81,11 +82,17 @@ class Core {
   [[nodiscard]] Turn begin_turn(Now now, Outbox& outbox) noexcept;
   void end_turn(Turn& turn) noexcept;
   void add_work(Peer& peer) noexcept;
+  void want_initiation(Peer& peer) noexcept;
   void drop_work(Peer& peer) noexcept;
   void drain_work(Turn& turn) noexcept;
 
   // --- sending (core_send.cpp) ---
+  [[nodiscard]] bool fits_turn(const Plain& packet, const Turn& turn) const noexcept;
   void send_plain(const Plain& packet, SealRun& run, Turn& turn) noexcept;
+  void send_split(Peer& peer, const Plain& packet, std::uint8_t ecn, SealRun& run,
+                  Turn& turn) noexcept;
+  void send_one(Peer& peer, const Plain& packet, std::uint8_t ecn, SealRun& run,
+                Turn& turn) noexcept;
   void refuse(Drop reason, const Plain& packet, Turn& turn) noexcept;
   void stage(Peer& peer, const Plain& packet) noexcept;
   void send_staged(Peer& peer, Turn& turn) noexcept;
@@ -159,10 +166,12 @@ class Core {
   DropCounters drops_;
   PeerId work_first_ = no_peer;
   PeerId work_last_ = no_peer;
-  Now now_;                          // the latest turn's
-  std::uint32_t highest_total_ = 0;  // most peers there were room for at once
+  std::uint32_t initiations_wanted_ = 0;  // peers whose wants_initiation is set
+  Now now_;                               // the latest turn's
+  std::uint32_t highest_total_ = 0;       // most peers there were room for at once
   std::uint64_t turn_number_ = 0;
   std::uint64_t jitter_state_ = 0;
+  TokenBucket icmp_errors_{1000, 50};  // the kernel's own rate (RFC 4443 section 2.4 f)
   std::uint32_t mtu_bytes_ = mtu_default;
   bool link_up_ = false;
   bool told_of_traffic_while_down_ = false;  // once per time it is down

@@ -9,7 +9,9 @@ namespace wgring::noise {
 
 void Core::process_handshakes(Turn& turn) noexcept {
   for (std::uint32_t i = 0; i < handshake_messages_per_turn && !handshakes_.empty(); ++i) {
-    if (turn.handshakes_left == 0 || turn.trains.room() == 0) {
+    // One of the shares is kept for initiations of our own: those of others never starve them.
+    const std::uint32_t kept = initiations_wanted_ > 0 ? 1 : 0;
+    if (turn.handshakes_left <= kept || turn.trains.room() == 0) {
       return;
     }
     const bool under_load = handshakes_.under_load(turn.now.boottime);
@@ -84,8 +86,7 @@ void Core::queue_initiation(Peer& peer, bool is_retry, Turn& turn) noexcept {
     }
     return;
   }
-  peer.wants_initiation = true;
-  add_work(peer);
+  want_initiation(peer);
 }
 
 void Core::send_initiation(Peer& peer, Turn& turn) noexcept {

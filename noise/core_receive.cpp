@@ -14,6 +14,9 @@
 
 namespace wgring::noise {
 
+// The header of the data message, which nobody needs any more.
+static_assert(DataLayout::header_bytes >= inner_headroom_bytes);
+
 void Core::on_udp(std::span<Wild> batch, Now now, Outbox& outbox) noexcept {
   WG_ASSERT(batch.size() <= wild_batch_max);
   Turn turn = begin_turn(now, outbox);

@@ -1,29 +1,54 @@
 // Sending (protocol section 11):
 //   1 destination -> peer, else refuse with ICMP
-//   2 no usable key: stage the packet, ask for a handshake
-//   3 nonce, padding, a place in the peer's train, seal out of place
-//   4 timers once per run, then see whether the key is still fresh
+//   2 a super-packet is cut, one segment at a time: each is sealed before the next is made
+//   3 no usable key: stage the packet, ask for a handshake
+//   4 nonce, padding, a place in the peer's train, seal out of place
+//   5 timers once per run, then see whether the key is still fresh
 #include <utility>
 
+#include "noise/constants.hpp"
 #include "noise/icmp.hpp"
 #include "noise/inner.hpp"
 #include "noise/inner_sink.hpp"
 #include "noise/messages.hpp"
 #include "noise/seal_run.hpp"
+#include "noise/split.hpp"
 
 namespace wgring::noise {
+namespace {
 
-void Core::on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept {
+// What one segment of a super-packet carries beside its payload: inner headers, ours, padding.
+constexpr std::size_t segment_overhead_bytes_max =
+    Splitter::headers_bytes_max + DataLayout::overhead_bytes + padding_multiple;
+
+}  // namespace
+
+std::size_t Core::on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept {
   WG_ASSERT(batch.size() <= plain_batch_max);
   Turn turn = begin_turn(now, outbox);
+  std::size_t taken = 0;
   {
     SealRun run(*this, turn);
-    for (const Plain& packet : batch) {
-      send_plain(packet, run, turn);
+    while (taken < batch.size() && (taken == 0 || fits_turn(batch[taken], turn))) {
+      send_plain(batch[taken], run, turn);
+      taken += 1;
     }
     run.finish();
   }
   end_turn(turn);
+  return taken;
+}
+
+// Trains that a packet may need. More than there are left: what is in the outbox goes first.
+bool Core::fits_turn(const Plain& packet, const Turn& turn) const noexcept {
+  std::size_t trains = 1;
+  if (const std::uint32_t payload = packet.offload.segment_bytes; payload > 0) {
+    // A segment is at least its payload and the fixed headers; a train ends by count or by bytes.
+    const std::size_t segments = packet.bytes / payload + 1;
+    const std::size_t bytes = packet.bytes + segments * segment_overhead_bytes_max;
+    trains += segments / train_segments_max + bytes / (train_bytes_max / 2);
+  }
+  return trains <= turn.trains.room() && trains <= pools_.trains->available();
 }
 
 void Core::send_plain(const Plain& packet, SealRun& run, Turn& turn) noexcept {
@@ -46,11 +71,34 @@ void Core::send_plain(const Plain& packet, SealRun& run, Turn& turn) noexcept {
   if (!peer.endpoint.remote.is_set()) {
     return refuse(Drop::no_endpoint, packet, turn);
   }
+  const std::uint8_t ecn = ecn_encapsulate(inner->traffic_class);
+  if (packet.offload.plain()) {
+    return send_one(peer, packet, ecn, run, turn);
+  }
+  send_split(peer, packet, ecn, run, turn);
+}
+
+void Core::send_split(Peer& peer, const Plain& packet, std::uint8_t ecn, SealRun& run,
+                      Turn& turn) noexcept {
+  auto splitter = Splitter::open(MutableBytes{packet.data, packet.bytes}, packet.offload);
+  if (!splitter) {
+    return refuse(Drop::bad_inner, packet, turn);
+  }
+  while (!splitter->done()) {
+    const MutableBytes segment = splitter->next();
+    const auto bytes = static_cast<std::uint32_t>(segment.size());
+    send_one(peer, Plain{.data = segment.data(), .bytes = bytes, .offload = {}}, ecn, run, turn);
+    run.seal();
+  }
+}
+
+void Core::send_one(Peer& peer, const Plain& packet, std::uint8_t ecn, SealRun& run,
+                    Turn& turn) noexcept {
   if (!peer.staged.empty() || peer.keepalive_staged) {  // those before this one go first
     stage(peer, packet);
     return send_staged(peer, turn);
   }
-  switch (run.add(peer, packet.data, packet.bytes, ecn_encapsulate(inner->traffic_class))) {
+  switch (run.add(peer, packet.data, packet.bytes, ecn)) {
     case SealRun::Added::yes:
       return;
     case SealRun::Added::no_key:
@@ -66,14 +114,16 @@ void Core::send_plain(const Plain& packet, SealRun& run, Turn& turn) noexcept {
 // Section 16: the sender is told; the error never leaves this host.
 void Core::refuse(Drop reason, const Plain& packet, Turn& turn) noexcept {
   drops_.add(reason);
-  if (turn.outbox.delivers.room() == 0 || turn.outbox.inners.room() == 0) {
+  if (turn.outbox.delivers.room() == 0 || turn.outbox.inners.room() == 0 ||
+      !icmp_errors_.take(turn.now.boottime)) {
     return;
   }
   Slot slot = pools_.packets->take();
   if (!slot) {
     return;
   }
-  const std::size_t bytes = build_unreachable(slot.bytes(), Bytes{packet.data, packet.bytes});
+  const std::size_t bytes = build_unreachable(slot.bytes().subspan(inner_headroom_bytes),
+                                              Bytes{packet.data, packet.bytes});
   if (bytes > 0) {
     InnerSink::from_us(std::move(slot), bytes, turn.outbox);
   }
@@ -125,7 +175,7 @@ bool Core::flush(Peer& peer, Turn& turn) noexcept {
   bool room = true;
   bool key = true;
   while (room && key && (peer.keepalive_staged || !peer.staged.empty())) {
-    if (run.full()) {
+    if (run.full() || held.room() == 0) {
       run.finish();
       held.clear();
     }
@@ -147,7 +197,7 @@ bool Core::flush(Peer& peer, Turn& turn) noexcept {
   if (!key) {
     queue_initiation(peer, false, turn);
   }
-  return room;
+  return room || !key;  // without a key there is nothing to wait for: the next session flushes
 }
 
 void Core::keep_key_fresh_sending(Peer& peer, Turn& turn) noexcept {
@@ -197,13 +247,21 @@ SealRun::Added SealRun::add(Peer& peer, std::uint8_t* data, std::uint32_t bytes,
   return Added::yes;
 }
 
-void SealRun::finish() noexcept {
+void SealRun::seal() noexcept {
   if (segments_.empty()) {
     return;
   }
   core_.setup_.aead->seal(keypair_->keys.sending.view(), std::span<const crypto::SealSegment>{
                                                              segments_.begin(), segments_.size()});
   segments_.clear();
+  untold_ = true;
+}
+
+void SealRun::finish() noexcept {
+  seal();
+  if (!std::exchange(untold_, false)) {
+    return;
+  }
   core_.traversal(*peer_, turn_);
   core_.any_sent(*peer_);
   if (std::exchange(carries_data_, false)) {

@@ -26,9 +26,11 @@ void Core::arm(Peer& peer, Timer timer, Instant at) noexcept {
   }
 }
 
-// Makes the top of the heap exact, so that nothing wakes for a timer that was cancelled.
+// Makes the top of the heap exact, so that nothing wakes for a timer that was cancelled. Bounded:
+// a top that is left early wakes us early, and the next turn goes on from there.
 void Core::settle_deadlines() noexcept {
-  while (!deadlines_.empty()) {
+  constexpr int peers_per_turn = 256;
+  for (int i = 0; i < peers_per_turn && !deadlines_.empty(); ++i) {
     const PeerId id = deadlines_.top_id();
     const Instant due = peers_[id].timers.earliest();
     if (due == deadlines_.top_at()) {

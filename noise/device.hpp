@@ -52,8 +52,9 @@ class Device {
   // --- packets ---
   // At most wild_batch_max; the slots of the batch are taken or returned to their pool.
   void on_udp(std::span<Wild> batch, Now now, Outbox& outbox) noexcept;
-  // At most plain_batch_max.
-  void on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept;
+  // At most plain_batch_max. Returns how many of the first were taken, at least one: the others do
+  // not fit this turn's trains and wait for a call of their own, after the outbox was drained.
+  [[nodiscard]] std::size_t on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept;
   // Timers that are due and work put off from earlier turns. Early is harmless, late is correct.
   void on_deadline(Now now, Outbox& outbox) noexcept;
   [[nodiscard]] Deadline next_deadline() const noexcept;

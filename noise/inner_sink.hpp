@@ -17,10 +17,11 @@ class InnerSink {
     outbox.inners.push_back(Inner{InnerProof{}, offset, static_cast<std::uint32_t>(packet.size())});
   }
 
-  // The first `bytes` of the slot, as a Deliver of its own.
+  // `bytes` of the slot behind inner_headroom_bytes, as a Deliver of its own.
   static void from_us(Slot slot, std::size_t bytes, Outbox& outbox) noexcept {
     const auto first = static_cast<std::uint32_t>(outbox.inners.size());
-    outbox.inners.push_back(Inner{InnerProof{}, 0, static_cast<std::uint32_t>(bytes)});
+    outbox.inners.push_back(
+        Inner{InnerProof{}, inner_headroom_bytes, static_cast<std::uint32_t>(bytes)});
     outbox.delivers.push_back(
         Deliver{.slot = std::move(slot), .first_inner = first, .inner_count = 1});
   }

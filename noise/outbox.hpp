@@ -38,6 +38,9 @@ struct Transmit {
   Endpoint endpoint;
 };
 
+// Bytes in front of every delivered packet that are free for a header of the device it goes to.
+inline constexpr std::uint32_t inner_headroom_bytes = 16;
+
 // One authenticated inner packet inside the slot of a Deliver.
 struct Inner {
   Inner() noexcept = default;

@@ -9,9 +9,9 @@
 
 namespace wgring::noise {
 
-// 1 take() finds the session, 2 add() gives a packet its nonce and its place in a train,
-// 3 finish() seals all at once and tells the peer's timers once. The plain bytes must live until
-// finish(); no effect of the turn may leave before it.
+// 1 add() finds the session, gives a packet its nonce and its place in a train, 2 seal() seals all
+// that were added since the last time, 3 finish() does so too and tells the peer's timers once.
+// The plain bytes must live until seal(); no effect of the turn may leave before finish().
 class SealRun {
  public:
   enum class Added : std::uint8_t { yes, no_key, no_buffer, too_long };
@@ -19,12 +19,13 @@ class SealRun {
   SealRun(Core& core, Turn& turn) noexcept : core_(core), turn_(turn) {}
   SealRun(const SealRun&) = delete;
   SealRun& operator=(const SealRun&) = delete;
-  ~SealRun() { WG_ASSERT(segments_.empty()); }
+  ~SealRun() { WG_ASSERT(segments_.empty() && !untold_); }
 
   // The packet (zero bytes: keepalive) and plain_tailroom_bytes behind it may be written to.
   // Another peer than the last one finishes the run of that one first.
   [[nodiscard]] Added add(Peer& peer, std::uint8_t* data, std::uint32_t bytes,
                           std::uint8_t ecn) noexcept;
+  void seal() noexcept;
   void finish() noexcept;
   // Slots of staged packets that must live until finish(): is there room for one more?
   [[nodiscard]] bool full() const noexcept { return segments_.room() == 0; }
@@ -35,6 +36,7 @@ class SealRun {
   Peer* peer_ = nullptr;
   Keypair* keypair_ = nullptr;
   bool carries_data_ = false;
+  bool untold_ = false;  // sealed, the timers do not know yet
   FixedVector<crypto::SealSegment, train_segments_max> segments_;
 };
 

@@ -25,6 +25,14 @@ constexpr std::uint8_t tcp_cwr = 0x80;
   return packet.empty() ? std::uint8_t{0} : static_cast<std::uint8_t>(packet[0] >> 4U);
 }
 
+// In UDP zero means "none" (RFC 768); for a sum its other form is as good.
+void store_checksum(const InternetSum& sum, std::uint8_t* field) noexcept {
+  sum.store(field);
+  if (load_be16(field) == 0) {
+    store_be16(field, 0xffff);
+  }
+}
+
 }  // namespace
 
 std::optional<Splitter> Splitter::open(MutableBytes packet, const VnetHeader& header) noexcept {
@@ -50,7 +58,7 @@ bool Splitter::measure(const VnetHeader& header) noexcept {
   transport_at_ = header.checksum_start;
   checksum_at_ = transport_at_ + header.checksum_offset;
   const bool in_place = v4_ ? transport_at_ == ip_bytes : transport_at_ >= ip_bytes;
-  if (header.flags != VnetHeader::needs_checksum || ip_bytes < v4_header_bytes ||
+  if ((header.flags & VnetHeader::needs_checksum) == 0 || ip_bytes < v4_header_bytes ||
       transport_at_ < ip_bytes || checksum_at_ + 2 > bytes) {
     return false;
   }
@@ -89,7 +97,8 @@ MutableBytes Splitter::next() noexcept {
   WG_ASSERT(!done());
   if (kind_ == Kind::checksum_only) {
     // The field holds the pseudo header's sum already.
-    InternetSum().add(packet_.subspan(transport_at_)).store(packet_.data() + checksum_at_);
+    store_checksum(InternetSum().add(packet_.subspan(transport_at_)),
+                   packet_.data() + checksum_at_);
     next_ += 1;
     return packet_;
   }
@@ -97,10 +106,18 @@ MutableBytes Splitter::next() noexcept {
   const auto left = static_cast<std::uint32_t>(packet_.size()) - headers_bytes_ - offset;
   const MutableBytes segment =
       packet_.subspan(offset, headers_bytes_ + std::min(left, payload_bytes_));
+  if (next_ > 0) {  // what the last segment's user may have put behind it is payload of later ones
+    const MutableBytes payload = packet_.subspan(offset + headers_bytes_);
+    copy_bytes(payload, Bytes{spilled_}.first(std::min(spill_bytes, payload.size())));
+  }
   copy_bytes(segment.first(headers_bytes_), Bytes{headers_}.first(headers_bytes_));
   write_ip(segment);
   write_transport(segment);
   next_ += 1;
+  if (!done()) {
+    const Bytes behind = packet_.subspan(offset + segment.size());
+    copy_bytes(spilled_, behind.first(std::min(spill_bytes, behind.size())));
+  }
   return segment;
 }
 
@@ -140,10 +157,7 @@ void Splitter::write_transport(MutableBytes segment) const noexcept {
       .add_be16(kind_ == Kind::tcp ? protocol_tcp : protocol_udp)
       .add_be16(length)
       .add(transport);
-  sum.store(field);
-  if (kind_ == Kind::udp && load_be16(field) == 0) {
-    store_be16(field, 0xffff);  // zero means "none" (RFC 768)
-  }
+  store_checksum(sum, field);
 }
 
 }  // namespace wgring::noise

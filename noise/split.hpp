@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "base/bytes.hpp"
+#include "noise/constants.hpp"
 #include "noise/vnet_header.hpp"
 
 namespace wgring::noise {
@@ -29,12 +30,13 @@ class Splitter {
 
   [[nodiscard]] bool done() const noexcept { return next_ == count_; }
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
-  // The next segment, complete with lengths, sequence, flags and checksums. Its bytes are gone
-  // with the following call. Not done (asserted).
+  // The next segment, complete with lengths, sequence, flags and checksums. Its bytes, and as many
+  // behind it as padding may take, are a loan until the following call. Not done (asserted).
   [[nodiscard]] MutableBytes next() noexcept;
 
  private:
   enum class Kind : std::uint8_t { checksum_only, tcp, udp };
+  static constexpr std::size_t spill_bytes = padding_multiple;
 
   Splitter() noexcept = default;
   [[nodiscard]] bool measure(const VnetHeader& header) noexcept;
@@ -42,7 +44,8 @@ class Splitter {
   void write_transport(MutableBytes segment) const noexcept;
 
   MutableBytes packet_;
-  ByteArray<headers_bytes_max> headers_{};  // as they were
+  ByteArray<headers_bytes_max> headers_;  // as they were
+  ByteArray<spill_bytes> spilled_;        // the payload behind the segment that is lent now
   std::uint32_t headers_bytes_ = 0;
   std::uint32_t transport_at_ = 0;
   std::uint32_t checksum_at_ = 0;

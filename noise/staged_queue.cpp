@@ -47,7 +47,9 @@ std::uint32_t StagedQueue::push(const Plain& packet, const Pools& pools) noexcep
     lost += 1;
   }
   Slot slot = take_slot(packet.bytes, pools);
-  while (!slot && count_ > 0) {  // oldest out, until one of the right pool has come back
+  // Oldest out, as long as that gives back what is short.
+  const bool wants_train = needed(packet.bytes) > pools.packets->slot_bytes();
+  while (!slot && count_ > 0 && ((head_ & train_bit) != 0) == wants_train) {
     static_cast<void>(pop(pools));
     lost += 1;
     slot = take_slot(packet.bytes, pools);

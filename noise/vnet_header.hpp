@@ -25,7 +25,10 @@ struct VnetHeader {
   std::uint16_t checksum_start = 0;  // of the transport header
   std::uint16_t checksum_offset = 0;
 
-  [[nodiscard]] bool plain() const noexcept { return flags == 0 && gso_type == gso_none; }
+  // Nothing is left to do. Other flags (DATA_VALID: somebody has checked it) ask for nothing.
+  [[nodiscard]] bool plain() const noexcept {
+    return (flags & needs_checksum) == 0 && gso_type == gso_none;
+  }
 
   [[nodiscard]] static VnetHeader load(const std::uint8_t* from) noexcept {
     return {.flags = from[0],

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <netinet/udp.h>
+
 namespace wgring::tun {
 namespace {
 
@@ -68,6 +70,37 @@ bool read_control(const cmsghdr& message, T& value) noexcept {
   return true;
 }
 
+void build_v4_control(const noise::LocalSource& source, std::uint8_t traffic_class,
+                      ControlWriter& writer) noexcept {
+  if (source.ip.family == noise::Family::v4) {
+    // The address only. An interface index here would force the packet out of that interface
+    // even where the routes say otherwise, as if the peer were on its link.
+    in_pktinfo info{};
+    copy_bytes(view_mutable(info.ipi_spec_dst),
+               Bytes{source.ip.bytes}.first(sizeof info.ipi_spec_dst));
+    writer.append(IPPROTO_IP, IP_PKTINFO, info);
+  }
+  if (traffic_class != 0) {
+    writer.append(IPPROTO_IP, IP_TOS, static_cast<int>(traffic_class));
+  }
+}
+
+void build_v6_control(const noise::Endpoint& endpoint, std::uint8_t traffic_class,
+                      ControlWriter& writer) noexcept {
+  const noise::LocalSource& source = endpoint.source;
+  if (source.ip.family == noise::Family::v6) {
+    in6_pktinfo info{};
+    copy_bytes(view_mutable(info.ipi6_addr), Bytes{source.ip.bytes}.first(sizeof info.ipi6_addr));
+    // A link-local address means nothing without its link.
+    info.ipi6_ifindex =
+        is_link_local(source.ip) || is_link_local(endpoint.remote.ip) ? source.interface_index : 0;
+    writer.append(IPPROTO_IPV6, IPV6_PKTINFO, info);
+  }
+  if (traffic_class != 0) {
+    writer.append(IPPROTO_IPV6, IPV6_TCLASS, static_cast<int>(traffic_class));
+  }
+}
+
 void parse_v4_control(const cmsghdr& message, noise::Wild& wild) noexcept {
   if (message.cmsg_type == IP_PKTINFO) {
     if (in_pktinfo info{}; read_control(message, info)) {
@@ -92,6 +125,15 @@ void parse_v6_control(const cmsghdr& message, noise::Wild& wild) noexcept {
     if (int traffic_class = 0; read_control(message, traffic_class)) {
       wild.ecn = static_cast<std::uint8_t>(static_cast<unsigned>(traffic_class) & 0x3U);
     }
+  }
+}
+
+// Two bytes on some kernels, four on others.
+void parse_gro(const cmsghdr& message, noise::Wild& wild) noexcept {
+  if (int bytes = 0; read_control(message, bytes)) {
+    wild.stride_bytes = bytes > 0 ? static_cast<std::uint32_t>(bytes) : 0;
+  } else if (std::uint16_t few = 0; read_control(message, few)) {
+    wild.stride_bytes = few;
   }
 }
 
@@ -131,33 +173,15 @@ noise::SocketAddress from_native(const sockaddr* from, socklen_t bytes) noexcept
 }
 
 void build_control(const noise::Endpoint& endpoint, std::uint8_t traffic_class,
-                   SendControl& control) noexcept {
+                   std::uint16_t segment_bytes, SendControl& control) noexcept {
   ControlWriter writer(control);
-  const noise::LocalSource& source = endpoint.source;
   if (endpoint.remote.ip.family == noise::Family::v4) {
-    if (source.ip.family == noise::Family::v4) {
-      // The address only. An interface index here would force the packet out of that interface
-      // even where the routes say otherwise, as if the peer were on its link.
-      in_pktinfo info{};
-      copy_bytes(view_mutable(info.ipi_spec_dst),
-                 Bytes{source.ip.bytes}.first(sizeof info.ipi_spec_dst));
-      writer.append(IPPROTO_IP, IP_PKTINFO, info);
-    }
-    if (traffic_class != 0) {
-      writer.append(IPPROTO_IP, IP_TOS, static_cast<int>(traffic_class));
-    }
-    return;
+    build_v4_control(endpoint.source, traffic_class, writer);
+  } else {
+    build_v6_control(endpoint, traffic_class, writer);
   }
-  if (source.ip.family == noise::Family::v6) {
-    in6_pktinfo info{};
-    copy_bytes(view_mutable(info.ipi6_addr), Bytes{source.ip.bytes}.first(sizeof info.ipi6_addr));
-    // A link-local address means nothing without its link.
-    info.ipi6_ifindex =
-        is_link_local(source.ip) || is_link_local(endpoint.remote.ip) ? source.interface_index : 0;
-    writer.append(IPPROTO_IPV6, IPV6_PKTINFO, info);
-  }
-  if (traffic_class != 0) {
-    writer.append(IPPROTO_IPV6, IPV6_TCLASS, static_cast<int>(traffic_class));
+  if (segment_bytes != 0) {
+    writer.append(IPPROTO_UDP, UDP_SEGMENT, segment_bytes);
   }
 }
 
@@ -192,6 +216,8 @@ Parsed parse_received(const msghdr& header, std::size_t bytes, noise::Wild& wild
       parse_v6_control(*at, wild);
     } else if (at->cmsg_level == SOL_SOCKET && at->cmsg_type == SO_RXQ_OVFL) {
       static_cast<void>(read_control(*at, kernel_drops));
+    } else if (at->cmsg_level == IPPROTO_UDP && at->cmsg_type == UDP_GRO) {
+      parse_gro(*at, wild);
     }
   }
   return Parsed::ok;

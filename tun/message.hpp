@@ -28,22 +28,24 @@ void to_native(const noise::SocketAddress& from, NativeAddress& to) noexcept;
 [[nodiscard]] noise::SocketAddress from_native(const sockaddr* from, socklen_t bytes) noexcept;
 
 // --- out ---
-// Source address and traffic class of one train.
+// Source address and traffic class of one train, and where the kernel cuts it.
 struct SendControl {
   static constexpr std::size_t bytes_max =
-      CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(int));
+      CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(std::uint16_t));
   alignas(cmsghdr) std::array<std::uint8_t, bytes_max> data;
   std::size_t bytes = 0;
 };
 
+// `segment_bytes` 0: one datagram. Else UDP_SEGMENT: the payload is a run of datagrams of this
+// size, of which the last may be shorter.
 void build_control(const noise::Endpoint& endpoint, std::uint8_t traffic_class,
-                   SendControl& control) noexcept;
+                   std::uint16_t segment_bytes, SendControl& control) noexcept;
 
 // --- in ---
 // Room for one receive beside its payload: source address and control messages.
 struct ReceiveFrame {
   static constexpr std::size_t control_bytes_max =
-      CMSG_SPACE(sizeof(in6_pktinfo)) + 3 * CMSG_SPACE(sizeof(int));
+      CMSG_SPACE(sizeof(in6_pktinfo)) + 4 * CMSG_SPACE(sizeof(int));
   sockaddr_in6 name;
   alignas(cmsghdr) std::array<std::uint8_t, control_bytes_max> control;
   iovec payload;

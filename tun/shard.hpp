@@ -13,12 +13,16 @@
 #include "noise/device.hpp"
 #include "tun/engine/choose.hpp"
 #include "tun/engine/counters.hpp"
+#include "tun/offload/offloads.hpp"
+#include "tun/offload/write_plan.hpp"
 #include "tun/udp_socket.hpp"
 
 namespace wgring::tun {
 
 struct ShardSetup {
   int tun_fd = -1;  // a loan until the shard is destroyed
+  VnetMode vnet = VnetMode::off;
+  Offloads offloads{};  // those that were found to work
   EngineKind engine = EngineKind::automatic;
   const crypto::Aead* aead = nullptr;
   MemorySource memory;

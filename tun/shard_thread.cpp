@@ -136,10 +136,15 @@ Status ShardThread::open() noexcept {
     return std::unexpected(device.error());
   }
   device_.emplace(std::move(*device));
-  const EngineSetup setup{.tun_fd = setup_.tun_fd,
-                          .wake_fd = wake_.fd(),
-                          .trains = &pools_.trains(),
-                          .packets = &pools_.packets()};
+  const EngineSetup setup{
+      .tun_fd = setup_.tun_fd,
+      .wake_fd = wake_.fd(),
+      .trains = &pools_.trains(),
+      .packets = &pools_.packets(),
+      .vnet = setup_.vnet,
+      .join = {.tcp = setup_.offloads.has(Offload::tun_tcp_join),
+               .udp = setup_.offloads.has(Offload::tun_udp_join)},
+      .segmentation = setup_.offloads.has(Offload::udp_gso) ? Segmentation::on : Segmentation::off};
   return choice_.kind == EngineKind::epoll ? epoll_.emplace().open(setup)
                                            : uring_.emplace().open(setup);
 }
@@ -179,8 +184,9 @@ void ShardThread::deliver_inbox(E& engine) noexcept {
     device_->on_udp({inbox_.wilds.begin(), inbox_.wilds.size()}, now_, outbox_);
     submit(engine);
   }
-  if (!inbox_.plains.empty()) {
-    device_->on_tun({inbox_.plains.begin(), inbox_.plains.size()}, now_, outbox_);
+  for (std::span<const noise::Plain> left{inbox_.plains.begin(), inbox_.plains.size()};
+       !left.empty();) {
+    left = left.subspan(device_->on_tun(left, now_, outbox_));
     submit(engine);
   }
   if (inbox_.notes.sources_refused) {

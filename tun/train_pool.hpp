@@ -35,9 +35,9 @@ inline constexpr std::size_t receive_armed_trains = 2;  // one waiting receive p
 inline constexpr std::size_t receive_batch_trains = noise::wild_batch_max;  // filled next
 inline constexpr std::size_t deliver_trains = noise::wild_batch_max;        // opened, being written
 inline constexpr std::size_t tun_read_trains = 16;
-inline constexpr std::size_t outbox_trains = noise::plain_batch_max;  // sealed in this turn
-inline constexpr std::size_t send_backlog_trains = 64;                // sealed, the socket is full
-inline constexpr std::size_t staged_trains = 16;  // inner packets above a packet slot
+inline constexpr std::size_t outbox_trains = 48;  // sealed in this turn; Device::on_tun() may stop
+inline constexpr std::size_t send_backlog_trains = 64;  // sealed, the socket is full
+inline constexpr std::size_t staged_trains = 16;        // inner packets above a packet slot
 inline constexpr std::size_t train_count = receive_armed_trains + receive_batch_trains +
                                            deliver_trains + tun_read_trains + outbox_trains +
                                            send_backlog_trains + staged_trains;

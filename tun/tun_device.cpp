@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 
 #include "noise/constants.hpp"
+#include "noise/vnet_header.hpp"
 #include "tun/tun_namespace.hpp"
 
 namespace wgring::tun {
@@ -65,7 +66,7 @@ Status attach(int fd, ifreq& request) noexcept {
 
 }  // namespace
 
-Result<TunDevice> TunDevice::create(std::string_view name) noexcept {
+Result<TunDevice> TunDevice::create(std::string_view name, Offloads& offloads) noexcept {
   if (name.empty() || name.size() >= IFNAMSIZ) {
     return fail(EINVAL, "an interface name has 1 to 15 bytes");
   }
@@ -75,13 +76,16 @@ Result<TunDevice> TunDevice::create(std::string_view name) noexcept {
   }
   ifreq request = named(name);
   const bool existed = ::if_nametoindex(static_cast<const char*>(request.ifr_name)) != 0;
-  request.ifr_flags = tun_flags;
+  const bool any = offloads.has(Offload::tun_tso) || offloads.has(Offload::tun_uso) ||
+                   offloads.has(Offload::tun_tcp_join) || offloads.has(Offload::tun_udp_join);
+  request.ifr_flags = static_cast<short>(tun_flags | (any ? IFF_VNET_HDR : 0));
   if (const Status status = attach(fd->get(), request); !status) {
     return std::unexpected(status.error());
   }
   TunDevice device;
   device.fd_ = std::move(*fd);
-  Status status = device.finish();
+  device.vnet_ = any ? VnetMode::on : VnetMode::off;
+  Status status = device.finish(offloads);
   if (status && !existed) {
     status = device.set_mtu(noise::mtu_default);
   }
@@ -91,7 +95,7 @@ Result<TunDevice> TunDevice::create(std::string_view name) noexcept {
   return device;
 }
 
-Result<TunDevice> TunDevice::adopt(Fd fd) noexcept {
+Result<TunDevice> TunDevice::adopt(Fd fd, Offloads& offloads) noexcept {
   const int flags = ::fcntl(fd.get(), F_GETFL);
   if (flags < 0) {
     return fail(errno, "fcntl(F_GETFL): the TUN descriptor is not open");
@@ -101,9 +105,8 @@ Result<TunDevice> TunDevice::adopt(Fd fd) noexcept {
     return fail(errno, errno == EBADFD ? "ioctl(TUNGETIFF): the descriptor has no interface yet"
                                        : "ioctl(TUNGETIFF): the descriptor is not a TUN");
   }
-  constexpr short unusable = IFF_VNET_HDR | IFF_TAP;
-  if ((answer.ifr_flags & tun_flags) != tun_flags || (answer.ifr_flags & unusable) != 0) {
-    return fail(EINVAL, "the TUN descriptor must be IFF_TUN | IFF_NO_PI without IFF_VNET_HDR");
+  if ((answer.ifr_flags & tun_flags) != tun_flags || (answer.ifr_flags & IFF_TAP) != 0) {
+    return fail(EINVAL, "the TUN descriptor must be IFF_TUN | IFF_NO_PI");
   }
   if (::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0 ||
       ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC) != 0) {
@@ -111,17 +114,46 @@ Result<TunDevice> TunDevice::adopt(Fd fd) noexcept {
   }
   TunDevice device;
   device.fd_ = std::move(fd);
-  if (const Status status = device.finish(); !status) {
+  device.vnet_ = (answer.ifr_flags & IFF_VNET_HDR) != 0 ? VnetMode::on : VnetMode::off;
+  if (const Status status = device.finish(offloads); !status) {
     return std::unexpected(status.error());
   }
   return device;
 }
 
-Status TunDevice::finish() noexcept {
+// TUNSETOFFLOAD takes all or nothing, so what is newest is asked for first and left out next.
+Status TunDevice::set_offloads(Offloads& offloads) noexcept {
+  if (vnet_ == VnetMode::off) {
+    offloads.turn_off_tun("the TUN has no IFF_VNET_HDR");
+    return {};
+  }
+  int header_bytes = noise::VnetHeader::size;
+  if (::ioctl(fd_.get(), TUNSETVNETHDRSZ, &header_bytes) != 0) {
+    return fail(errno, "ioctl(TUNSETVNETHDRSZ)");
+  }
+  constexpr unsigned long udp = 0x20 | 0x40;  // TUN_F_USO4, TUN_F_USO6: since 6.2
+  const unsigned long tcp =
+      offloads.has(Offload::tun_tso) ? TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN : 0;
+  if (offloads.has(Offload::tun_uso) &&
+      ::ioctl(fd_.get(), TUNSETOFFLOAD, TUN_F_CSUM | tcp | udp) == 0) {
+    return {};
+  }
+  offloads.turn_off(Offload::tun_uso, "the kernel's TUN has no USO (before 6.2)");
+  if (::ioctl(fd_.get(), TUNSETOFFLOAD, tcp == 0 ? 0UL : TUN_F_CSUM | tcp) != 0) {
+    offloads.turn_off(Offload::tun_tso, "ioctl(TUNSETOFFLOAD) was refused");
+    static_cast<void>(::ioctl(fd_.get(), TUNSETOFFLOAD, 0UL));
+  }
+  return {};
+}
+
+Status TunDevice::finish(Offloads& offloads) noexcept {
   // A write must never wait: packets for the interface would overtake each other.
   int unlimited = INT_MAX;
   if (::ioctl(fd_.get(), TUNSETSNDBUF, &unlimited) != 0) {
     return fail(errno, "ioctl(TUNSETSNDBUF)");
+  }
+  if (Status status = set_offloads(offloads); !status) {
+    return status;
   }
   return refresh_name();
 }

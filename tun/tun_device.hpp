@@ -9,6 +9,8 @@
 
 #include "base/result.hpp"
 #include "tun/fd.hpp"
+#include "tun/offload/offloads.hpp"
+#include "tun/offload/write_plan.hpp"
 
 namespace wgring::tun {
 
@@ -21,12 +23,15 @@ class TunDevice {
  public:
   TunDevice() noexcept = default;
 
-  // Creates the interface (mtu_default set), or attaches to a persistent one of that name.
-  [[nodiscard]] static Result<TunDevice> create(std::string_view name) noexcept;
-  // Takes over a descriptor that has been through TUNSETIFF already (WG_TUN_FD).
-  [[nodiscard]] static Result<TunDevice> adopt(Fd fd) noexcept;
+  // Creates the interface (mtu_default set), or attaches to a persistent one of that name. Turns
+  // off those of `offloads` that this TUN does not have.
+  [[nodiscard]] static Result<TunDevice> create(std::string_view name, Offloads& offloads) noexcept;
+  // Takes over a descriptor that has been through TUNSETIFF already (WG_TUN_FD), with or without
+  // IFF_VNET_HDR.
+  [[nodiscard]] static Result<TunDevice> adopt(Fd fd, Offloads& offloads) noexcept;
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  [[nodiscard]] VnetMode vnet() const noexcept { return vnet_; }
   // As of the last refresh_name(): an interface may be renamed.
   [[nodiscard]] std::string_view name() const noexcept { return std::string_view{name_.data()}; }
   // ENODEV: the interface is gone.
@@ -41,10 +46,12 @@ class TunDevice {
   [[nodiscard]] TunState state() const noexcept;
 
  private:
-  [[nodiscard]] Status finish() noexcept;
+  [[nodiscard]] Status finish(Offloads& offloads) noexcept;
+  [[nodiscard]] Status set_offloads(Offloads& offloads) noexcept;
   [[nodiscard]] Status link_request(unsigned long request, ifreq& question) const noexcept;
 
   Fd fd_;
+  VnetMode vnet_ = VnetMode::off;
   std::array<char, IFNAMSIZ> name_{};
 };
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <sys/socket.h>
 
 #include "base/assert.hpp"
@@ -84,7 +85,8 @@ Status bind_any(int fd, int family, std::uint16_t port) noexcept {
   }
 }
 
-Result<Fd> open_socket(int family, std::uint16_t port, std::uint32_t fwmark) noexcept {
+Result<Fd> open_socket(int family, std::uint16_t port, std::uint32_t fwmark,
+                       ReceiveRuns runs) noexcept {
   Fd fd{::socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP)};
   if (!fd) {
     return fail(errno,
@@ -101,6 +103,9 @@ Result<Fd> open_socket(int family, std::uint16_t port, std::uint32_t fwmark) noe
   grow_buffer(fd.get(), SO_SNDBUFFORCE, SO_SNDBUF);
   // Datagrams lost for want of buffer are shown by the kernel with the next one that arrives.
   static_cast<void>(set_int(fd.get(), SOL_SOCKET, SO_RXQ_OVFL, 1));
+  if (runs == ReceiveRuns::on) {
+    static_cast<void>(set_int(fd.get(), IPPROTO_UDP, UDP_GRO, 1));
+  }
   status = bind_any(fd.get(), family, port);
   if (!status) {
     return std::unexpected(status.error());
@@ -120,9 +125,10 @@ Result<std::uint16_t> port_of(int fd) noexcept {
 
 }  // namespace
 
-Result<UdpPair> UdpPair::open_once(std::uint16_t port, std::uint32_t fwmark) noexcept {
+Result<UdpPair> UdpPair::open_once(std::uint16_t port, std::uint32_t fwmark,
+                                   ReceiveRuns runs) noexcept {
   UdpPair pair;
-  Result<Fd> v4 = open_socket(AF_INET, port, fwmark);
+  Result<Fd> v4 = open_socket(AF_INET, port, fwmark, runs);
   if (v4) {
     pair.v4_ = std::move(*v4);
     const Result<std::uint16_t> bound = port_of(pair.v4_.get());
@@ -133,7 +139,7 @@ Result<UdpPair> UdpPair::open_once(std::uint16_t port, std::uint32_t fwmark) noe
   } else if (v4.error().errno_value != EAFNOSUPPORT) {
     return std::unexpected(v4.error());
   }
-  Result<Fd> v6 = open_socket(AF_INET6, port, fwmark);
+  Result<Fd> v6 = open_socket(AF_INET6, port, fwmark, runs);
   if (v6) {
     pair.v6_ = std::move(*v6);
     const Result<std::uint16_t> bound = port_of(pair.v6_.get());
@@ -149,14 +155,14 @@ Result<UdpPair> UdpPair::open_once(std::uint16_t port, std::uint32_t fwmark) noe
   return pair;
 }
 
-Result<UdpPair> UdpPair::open(std::uint16_t port, std::uint32_t fwmark) noexcept {
-  Result<UdpPair> pair = open_once(port, fwmark);
+Result<UdpPair> UdpPair::open(std::uint16_t port, std::uint32_t fwmark, ReceiveRuns runs) noexcept {
+  Result<UdpPair> pair = open_once(port, fwmark, runs);
   // A port that was free in v4 may be taken in v6: another one may be free in both.
   for (int tries = 1; port == 0 && tries < pair_tries_max; ++tries) {
     if (pair || pair.error().errno_value != EADDRINUSE) {
       break;
     }
-    pair = open_once(port, fwmark);
+    pair = open_once(port, fwmark, runs);
   }
   return pair;
 }

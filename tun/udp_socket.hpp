@@ -8,6 +8,9 @@
 
 namespace wgring::tun {
 
+// Whether the kernel may hand over runs of datagrams at once (UDP_GRO).
+enum class ReceiveRuns : std::uint8_t { off, on };
+
 // Owner: the control thread, which lends it to the engine. Order: a replacement is opened before
 // the old pair is closed, and the old one is closed only after the engine let go of it
 // (set_sockets). The sockets stay in the network namespace in which they were opened.
@@ -17,7 +20,8 @@ class UdpPair {
 
   // Port 0: the kernel chooses one that is free in both families. One family may be missing in
   // the kernel, not both. A mark of 0 sets none and needs no privilege.
-  [[nodiscard]] static Result<UdpPair> open(std::uint16_t port, std::uint32_t fwmark) noexcept;
+  [[nodiscard]] static Result<UdpPair> open(std::uint16_t port, std::uint32_t fwmark,
+                                            ReceiveRuns runs = ReceiveRuns::off) noexcept;
 
   // -1: this kernel does not have the family.
   [[nodiscard]] int v4() const noexcept { return v4_.get(); }
@@ -28,7 +32,8 @@ class UdpPair {
   [[nodiscard]] Status set_fwmark(std::uint32_t fwmark) noexcept;
 
  private:
-  [[nodiscard]] static Result<UdpPair> open_once(std::uint16_t port, std::uint32_t fwmark) noexcept;
+  [[nodiscard]] static Result<UdpPair> open_once(std::uint16_t port, std::uint32_t fwmark,
+                                                 ReceiveRuns runs) noexcept;
 
   Fd v4_;
   Fd v6_;

@@ -47,7 +47,7 @@ class InterfaceTest : public testing::Test {
                                       .entropy = tun::system_entropy()});
     EXPECT_TRUE(started);
     shard_ = std::move(*started);
-    interface_ = std::make_unique<Interface>(*shard_);
+    interface_ = std::make_unique<Interface>(*shard_, tun::ReceiveRuns::on);
   }
 
   // The errno of the set; 0: applied.

@@ -1,5 +1,7 @@
 // Protocol 15, 16, 17 and 21: what is seen outside, what the inner sender is told, where packets
 // go, and what is counted.
+#include "noise/split.hpp"
+#include "tests/noise/ip_packet.hpp"
 #include "tests/sim/raw_pair.hpp"
 
 namespace wgring::sim {
@@ -95,7 +97,7 @@ TEST_F(Outside, ATrainJoinsEqualSizesAndEndsWithAShorterOne) {
     buffers.back().resize(bytes + noise::plain_tailroom_bytes);
     batch.push_back({.data = buffers.back().data(), .bytes = bytes});
   }
-  a.device().on_tun(batch, world.now_of(a), a.outbox);
+  ASSERT_EQ(a.device().on_tun(batch, world.now_of(a), a.outbox), batch.size());
   ASSERT_EQ(a.outbox.transmits.size(), 3U);
   EXPECT_EQ(a.outbox.transmits[0].segment_count, 4);
   EXPECT_EQ(a.outbox.transmits[0].stride_bytes, 112U + 32U);
@@ -103,6 +105,110 @@ TEST_F(Outside, ATrainJoinsEqualSizesAndEndsWithAShorterOne) {
   EXPECT_EQ(a.outbox.transmits[1].segment_count, 1);
   EXPECT_EQ(a.outbox.transmits[2].segment_count, 1);
   a.outbox.clear();
+}
+
+// --- 11: super-packets ---
+
+class SuperPackets : public RawPair {
+ protected:
+  // UDP of `payload` bytes from a to the raw peer, to be cut every `segment` bytes.
+  [[nodiscard]] static std::vector<std::uint8_t> udp(const Host& from, std::uint16_t to,
+                                                     std::size_t payload) {
+    auto packet = test::v4_packet(8 + payload, 17);
+    const auto source = tunnel_address(Family::v4, from.number());
+    const auto destination = tunnel_address(Family::v4, to);
+    copy_bytes(MutableBytes{packet}.subspan(12), source.significant());
+    copy_bytes(MutableBytes{packet}.subspan(16), destination.significant());
+    test::fix_v4_checksum(packet);
+    return packet;
+  }
+  [[nodiscard]] static noise::VnetHeader cut(std::uint16_t segment) {
+    return {.flags = noise::VnetHeader::needs_checksum,
+            .gso_type = noise::VnetHeader::gso_udp_l4,
+            .segment_bytes = segment,
+            .checksum_start = 20,
+            .checksum_offset = 6};
+  }
+  // What the splitter alone makes of it.
+  [[nodiscard]] static std::vector<std::vector<std::uint8_t>> pieces(
+      std::vector<std::uint8_t> packet, noise::VnetHeader header) {
+    std::vector<std::vector<std::uint8_t>> all;
+    auto splitter = noise::Splitter::open(packet, header);
+    while (splitter && !splitter->done()) {
+      const Bytes piece = splitter->next();
+      all.emplace_back(piece.begin(), piece.end());
+    }
+    return all;
+  }
+  void expect_pieces(const std::vector<std::vector<std::uint8_t>>& expected) {
+    const auto datagrams = sent(a, 'D');
+    ASSERT_EQ(datagrams.size(), expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const auto plain = raw.open(datagrams[i]);
+      ASSERT_TRUE(plain.has_value());
+      ASSERT_GE(plain->size(), expected[i].size());
+      for (std::size_t at = 0; at < plain->size(); ++at) {
+        const bool padding = at >= expected[i].size();
+        ASSERT_EQ((*plain)[at], padding ? 0 : expected[i][at]) << "datagram " << i;
+      }
+    }
+  }
+};
+
+TEST_F(SuperPackets, AreCutAndSealedSegmentBySegment) {
+  raw.establish();
+  for (const auto& [payload, segment] :
+       {std::pair{40'000, 1300}, {1000, 8}, {65'000, 1392}, {100, 99}, {5000, 5}}) {
+    world.log.clear();
+    const auto packet = udp(a, raw.number, static_cast<std::size_t>(payload));
+    const auto header = cut(static_cast<std::uint16_t>(segment));
+    const auto expected = pieces(packet, header);
+    a.totals.tun_packets += expected.size();
+    world.send_raw(a, packet, header);
+    expect_pieces(expected);
+  }
+}
+
+TEST_F(SuperPackets, WaitForAKeySegmentBySegment) {
+  const auto packet = udp(a, raw.number, 10'000);
+  a.totals.tun_packets += 10;
+  world.send_raw(a, packet, cut(1000));
+  EXPECT_EQ(raw_at_host().staged.count(), 10U);
+}
+
+TEST_F(SuperPackets, ThatAreBrokenAreRefusedWithIcmp) {
+  raw.establish();
+  world.log.clear();
+  auto header = cut(1000);
+  header.checksum_offset = 200;
+  world.send_raw(a, udp(a, raw.number, 3000), header);
+  EXPECT_EQ(drops(a, Drop::bad_inner), 1U);
+  EXPECT_EQ(a.icmp.size(), 1U);
+  EXPECT_TRUE(sent(a, 'D').empty());
+}
+
+TEST_F(SuperPackets, MoreThanATurnHoldsWaitForTheNext) {
+  raw.establish();
+  // 1 byte a segment: 1000 segments, 16 trains each; no turn has trains for all of them.
+  std::vector<std::vector<std::uint8_t>> buffers;
+  std::vector<noise::Plain> batch;
+  for (int i = 0; i < 20; ++i) {
+    buffers.push_back(udp(a, raw.number, 1000));
+    buffers.back().resize(buffers.back().size() + noise::plain_tailroom_bytes);
+    batch.push_back({.data = buffers.back().data(), .bytes = 1028, .offload = cut(1)});
+  }
+  std::size_t segments = 0;
+  int turns = 0;
+  for (std::span<const noise::Plain> left{batch}; !left.empty(); ++turns) {
+    left = left.subspan(a.device().on_tun(left, world.now_of(a), a.outbox));
+    for (const noise::Transmit& train : a.outbox.transmits) {
+      segments += train.segment_count;
+    }
+    a.outbox.clear();
+  }
+  EXPECT_EQ(segments, 20'000U);
+  EXPECT_GT(turns, 1);
+  EXPECT_EQ(drops(a, Drop::no_buffer), 0U);
 }
 
 // --- 16: errors to the inner sender ---

@@ -109,7 +109,12 @@ void check_shape(const Shape& shape) {
   const std::size_t count = (shape.payload_bytes + shape.segment_bytes - 1) / shape.segment_bytes;
   ASSERT_EQ(splitter->count(), count);
   for (std::size_t i = 0; i < count; ++i) {
-    judge(whole, shape, i, count, splitter->next());
+    const MutableBytes segment = splitter->next();
+    judge(whole, shape, i, count, segment);
+    // As padding does: what lies behind the segment is the user's for a while.
+    const auto behind = static_cast<std::size_t>(segment.data() - work.data()) + segment.size();
+    std::fill_n(work.begin() + static_cast<std::ptrdiff_t>(behind),
+                std::min<std::size_t>(15, work.size() - behind), std::uint8_t{0});
   }
   EXPECT_TRUE(splitter->done());
 }
@@ -147,6 +152,27 @@ TEST(Split, a_packet_that_only_lacks_its_checksum_is_completed_in_place) {
   EXPECT_EQ(segment.size(), super.packet.size());
   EXPECT_EQ(ones_sum(segment.subspan(super.transport_at), pseudo), 0xffff);
   EXPECT_TRUE(splitter->done());
+}
+
+TEST(Split, what_somebody_has_checked_already_asks_for_nothing) {
+  EXPECT_TRUE((VnetHeader{.flags = 2}).plain());
+  EXPECT_FALSE((VnetHeader{.flags = 3}).plain());
+  Super super = make({.payload_bytes = 3000, .segment_bytes = 1000});
+  super.header.flags = 3;
+  EXPECT_TRUE(Splitter::open(super.packet, super.header).has_value());
+}
+
+TEST(Split, a_udp_checksum_is_never_zero) {
+  Super super = make({.transport = Transport::udp, .payload_bytes = 2, .segment_bytes = 1000});
+  super.header.gso_type = VnetHeader::gso_none;
+  const std::size_t at = super.transport_at + 6;
+  store_be16(super.packet.data() + at, 0);
+  // The partial sum that makes the whole 0xffff, of which the complement is zero.
+  const std::uint16_t rest = ones_sum(Bytes{super.packet}.subspan(super.transport_at));
+  store_be16(super.packet.data() + at, static_cast<std::uint16_t>(0xffff - rest));
+  auto splitter = Splitter::open(super.packet, super.header);
+  ASSERT_TRUE(splitter.has_value());
+  EXPECT_EQ(load_be16(splitter->next().data() + at), 0xffff);
 }
 
 TEST(Split, what_does_not_fit_together_is_refused) {

@@ -156,16 +156,19 @@ void World::send_batch(Host& from, std::span<const InnerSpec> specs) {
     batch.push_back({.data = buffers.back().data(), .bytes = spec.bytes});
   }
   from.totals.tun_packets += from.up ? batch.size() : 0;
-  from.device().on_tun(batch, now_of(from), from.outbox);
-  drain(from, Cause::tun);
+  for (std::span<const noise::Plain> left{batch}; !left.empty();) {
+    left = left.subspan(from.device().on_tun(left, now_of(from), from.outbox));
+    drain(from, Cause::tun);
+  }
 }
 
-void World::send_raw(Host& from, Bytes packet) {
+void World::send_raw(Host& from, Bytes packet, noise::VnetHeader offload) {
   std::vector<std::uint8_t> buffer(packet.begin(), packet.end());
   buffer.resize(packet.size() + noise::plain_tailroom_bytes);
   const noise::Plain plain{.data = buffer.data(),
-                           .bytes = static_cast<std::uint32_t>(packet.size())};
-  from.device().on_tun({&plain, 1}, now_of(from), from.outbox);
+                           .bytes = static_cast<std::uint32_t>(packet.size()),
+                           .offload = offload};
+  WG_ASSERT(from.device().on_tun({&plain, 1}, now_of(from), from.outbox) == 1);
   drain(from, Cause::tun);
 }
 

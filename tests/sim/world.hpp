@@ -61,7 +61,7 @@ class World {
   // Several in one on_tun call.
   void send_batch(Host& from, std::span<const InnerSpec> specs);
   // Any bytes at all, as one read of the TUN.
-  void send_raw(Host& from, Bytes packet);
+  void send_raw(Host& from, Bytes packet, noise::VnetHeader offload = {});
   // To the Device at once, as one batch: joined to trains where sizes and sources allow, or not.
   void receive(Host& at, std::span<const Datagram> datagrams, bool as_trains = false);
 

@@ -74,12 +74,12 @@ class EngineRig : public SpaceTest {
     SpaceTest::SetUp();
     ASSERT_TRUE(pools_.open());
     ASSERT_TRUE(wake_.open());
-    auto device = TunDevice::create("wgt0");
+    auto device = with_offloads_ ? TunDevice::create("wgt0", offloads_) : create_plain("wgt0");
     ASSERT_TRUE(device) << device.error().what;
     device_ = std::move(*device);
     set_address("wgt0", "10.9.0.1");
     open_engine();
-    auto pair = UdpPair::open(0, 0);
+    auto pair = UdpPair::open(0, 0, with_offloads_ ? ReceiveRuns::on : ReceiveRuns::off);
     ASSERT_TRUE(pair) << pair.error().what;
     pair_ = std::move(*pair);
     engine_->set_sockets(&pair_);
@@ -94,10 +94,14 @@ class EngineRig : public SpaceTest {
   }
   void open_engine() {
     engine_ = std::make_unique<E>();
-    const Status status = engine_->open({.tun_fd = device_.fd(),
-                                         .wake_fd = wake_.fd(),
-                                         .trains = &pools_.trains(),
-                                         .packets = &pools_.packets()});
+    const Status status =
+        engine_->open({.tun_fd = device_.fd(),
+                       .wake_fd = wake_.fd(),
+                       .trains = &pools_.trains(),
+                       .packets = &pools_.packets(),
+                       .vnet = device_.vnet(),
+                       .join = {.tcp = with_offloads_, .udp = with_offloads_},
+                       .segmentation = with_offloads_ ? Segmentation::on : Segmentation::off});
     ASSERT_TRUE(status) << status.error().what;
   }
 
@@ -112,11 +116,13 @@ class EngineRig : public SpaceTest {
     for (const noise::Wild& wild : inbox_.wilds) {
       const Bytes bytes = wild.slot.bytes().first(wild.bytes);
       got_udp_.emplace_back(bytes.begin(), bytes.end());
+      last_stride_ = wild.stride_bytes;
       last_source_ = wild.source;
       last_destination_ = wild.destination;
     }
     for (const noise::Plain& plain : inbox_.plains) {
       got_tun_.emplace_back(plain.data, plain.data + plain.bytes);
+      last_offload_ = plain.offload;
       // The core may use the bytes behind a packet.
       std::memset(plain.data, 0xdd, plain.bytes + noise::plain_tailroom_bytes);
     }
@@ -159,19 +165,21 @@ class EngineRig : public SpaceTest {
     run.slot = pools_.trains().take();
     ASSERT_TRUE(run.slot);
     run.first_inner = static_cast<std::uint32_t>(outbox_.inners.size());
-    std::uint32_t offset = 0;
+    std::uint32_t offset = noise::inner_headroom_bytes;
     for (const auto& packet : packets) {
       noise::Inner inner;
       inner.offset_bytes = offset;
       inner.bytes = static_cast<std::uint32_t>(packet.size());
       copy_bytes(run.slot.bytes().subspan(offset), packet);
-      offset += inner.bytes;
+      offset += inner.bytes + noise::inner_headroom_bytes;
       outbox_.inners.push_back(inner);
       run.inner_count += 1;
     }
     outbox_.delivers.push_back(std::move(run));
   }
 
+  bool with_offloads_ = false;  // before SetUp()
+  Offloads offloads_;
   TrainPools pools_;
   Wake wake_;
   TunDevice device_;
@@ -183,6 +191,8 @@ class EngineRig : public SpaceTest {
   std::vector<std::string> got_tun_;
   noise::SocketAddress last_source_;
   noise::LocalSource last_destination_;
+  std::uint32_t last_stride_ = 0;
+  noise::VnetHeader last_offload_;
   bool woken_ = false;
   bool gone_ = false;
   bool refused_ = false;

@@ -141,6 +141,68 @@ TEST_F(SendQueueTest, EveryErrorHasItsVerdict) {
   }
 }
 
+TEST_F(SendQueueTest, ATrainIsOneMessageWhereTheKernelCutsIt) {
+  queue_.restart(Segmentation::on);
+  queue_.push(train(64, 100, 40));
+  queue_.push(train(1, 148, 148, true));
+  EXPECT_EQ(lengths(), (Lengths{63 * 100 + 40, 148}));
+  EXPECT_EQ(batch_.datagrams[0], 64);
+  EXPECT_GT(batch_.messages[0].msg_hdr.msg_controllen, batch_.messages[1].msg_hdr.msg_controllen)
+      << "UDP_SEGMENT on the train only";
+  EXPECT_EQ(count_sent(batch_, 2, counters_), 65U);
+  EXPECT_EQ(counters_.udp_sent, 65U);
+  EXPECT_EQ(counters_.trains_sent, 1U);
+  queue_.advance(65);
+  EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(SendQueueTest, SixtyFourSegmentsAreOneTooManyForSomeKernels) {
+  queue_.restart(Segmentation::on);
+  queue_.push(train(64, 100, 100));
+  EXPECT_EQ(queue_.settle_failure(EINVAL, counters_), SendNext::again);
+  EXPECT_EQ(lengths(), (Lengths{6300, 100}));
+  EXPECT_EQ(counters_.send_errors.sum(), 0U);
+  queue_.clear();
+}
+
+TEST_F(SendQueueTest, APathWithoutSegmentationIsRememberedByDestination) {
+  for (const int error : {EIO, EINVAL, EMSGSIZE, EOPNOTSUPP}) {
+    queue_.restart(Segmentation::on);
+    counters_ = {};
+    queue_.push(train(3, 100, 40));
+    queue_.push(train(2, 50, 50));
+    EXPECT_EQ(queue_.settle_failure(error, counters_), SendNext::again);
+    EXPECT_EQ(lengths(), (Lengths{100, 100, 40, 50, 50})) << error;
+    EXPECT_EQ(counters_.segmentation_refused, 1U);
+    EXPECT_EQ(counters_.send_errors.sum(), 0U) << "nothing is lost";
+    queue_.advance(5);
+    queue_.push(train(3, 100, 40));
+    EXPECT_EQ(lengths().size(), 3U) << "and the next one too";
+    noise::Transmit elsewhere = train(3, 100, 40);
+    elsewhere.endpoint.remote.ip.bytes[0] = 1;
+    queue_.push(std::move(elsewhere));
+    EXPECT_EQ(lengths(), (Lengths{100, 100, 40, 240})) << "another destination is not concerned";
+    // A refusal of single datagrams is about those.
+    EXPECT_EQ(queue_.settle_failure(EIO, counters_), SendNext::again);
+    EXPECT_EQ(counters_.send_errors.sum(), 3U);
+    queue_.clear();
+  }
+}
+
+TEST(RefusedDestinationsTest, AreTriedAgainAfterAWhile) {
+  RefusedDestinations refused;
+  noise::IpAddress ip{.family = noise::Family::v4};
+  const Instant now{std::chrono::seconds{1000}};
+  EXPECT_TRUE(refused.empty());
+  refused.add(ip, now);
+  EXPECT_TRUE(refused.contains(ip, now + RefusedDestinations::refused_for - Duration{1}));
+  ip.bytes[0] = 1;
+  EXPECT_FALSE(refused.contains(ip, now));
+  ip.bytes[0] = 0;
+  EXPECT_FALSE(refused.contains(ip, now + RefusedDestinations::refused_for));
+  EXPECT_TRUE(refused.empty());
+}
+
 TEST_F(SendQueueTest, TheRingGoesRound) {
   for (int i = 0; i < 1000; ++i) {
     queue_.push(train(1, 10, 10, true));

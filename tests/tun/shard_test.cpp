@@ -33,7 +33,7 @@ class ShardTest : public SpaceTest, public ::testing::WithParamInterface<EngineK
     return shard ? std::move(*shard) : nullptr;
   }
   static TunDevice make_tun(const char* name) {
-    auto device = TunDevice::create(name);
+    auto device = create_plain(name);
     EXPECT_TRUE(device);
     return device ? std::move(*device) : TunDevice{};
   }

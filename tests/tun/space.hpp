@@ -16,8 +16,21 @@
 #include <unistd.h>
 
 #include "tun/fd.hpp"
+#include "tun/tun_device.hpp"
 
 namespace wgring::tun::test {
+
+// A TUN on which every packet stands alone, without virtio_net_hdr.
+inline Result<TunDevice> create_plain(std::string_view name) {
+  Offloads none;
+  none.turn_off_tun("not in this test");
+  return TunDevice::create(name, none);
+}
+inline Result<TunDevice> adopt_plain(Fd fd) {
+  Offloads none;
+  none.turn_off_tun("not in this test");
+  return TunDevice::adopt(std::move(fd), none);
+}
 
 // Every case gets a namespace of its own; threads made by the case inherit it.
 class SpaceTest : public ::testing::Test {

@@ -16,7 +16,7 @@ class TunDeviceTest : public SpaceTest {};
 int errno_of(const Result<TunDevice>& result) { return result ? 0 : result.error().errno_value; }
 
 TEST_F(TunDeviceTest, CreateGivesAnInterfaceOfTheDefaultMtu) {
-  auto device = TunDevice::create("wgt0");
+  auto device = create_plain("wgt0");
   ASSERT_TRUE(device) << device.error().what;
   EXPECT_EQ(device->name(), "wgt0");
   EXPECT_EQ(device->mtu(), 1420U);
@@ -29,13 +29,13 @@ TEST_F(TunDeviceTest, CreateGivesAnInterfaceOfTheDefaultMtu) {
 
 TEST_F(TunDeviceTest, TheInterfaceGoesWithItsLastDescriptor) {
   {
-    ASSERT_TRUE(TunDevice::create("wgt0"));
+    ASSERT_TRUE(create_plain("wgt0"));
   }
   EXPECT_EQ(::if_nametoindex("wgt0"), 0U);
 }
 
 TEST_F(TunDeviceTest, StateFollowsTheLink) {
-  const auto device = TunDevice::create("wgt0");
+  const auto device = create_plain("wgt0");
   ASSERT_TRUE(device);
   EXPECT_EQ(device->state(), TunState::down);
   set_up("wgt0");
@@ -48,7 +48,7 @@ TEST_F(TunDeviceTest, StateFollowsTheLink) {
 }
 
 TEST_F(TunDeviceTest, ARenameIsSeen) {
-  auto device = TunDevice::create("wgt0");
+  auto device = create_plain("wgt0");
   ASSERT_TRUE(device);
   run("ip link set wgt0 name other0");
   EXPECT_EQ(device->state(), TunState::down);
@@ -58,7 +58,7 @@ TEST_F(TunDeviceTest, ARenameIsSeen) {
 }
 
 TEST_F(TunDeviceTest, ANamespaceOfOthersIsVisited) {
-  auto device = TunDevice::create("wgt0");
+  auto device = create_plain("wgt0");
   ASSERT_TRUE(device);
   // Another namespace, held by a thread; a decoy of the same name stays here.
   std::thread mover([&] {
@@ -78,7 +78,7 @@ TEST_F(TunDeviceTest, ANamespaceOfOthersIsVisited) {
     std::thread([&] {
       const Fd home{::open("/proc/self/ns/net", O_RDONLY)};
       ASSERT_EQ(::setns(home.get(), CLONE_NEWNET), 0);
-      const auto decoy = TunDevice::create("wgt0");
+      const auto decoy = create_plain("wgt0");
       ASSERT_TRUE(decoy);
       EXPECT_EQ(decoy->mtu(), 1420U);
       EXPECT_EQ(device->mtu(), 1300U);
@@ -91,16 +91,16 @@ TEST_F(TunDeviceTest, ANamespaceOfOthersIsVisited) {
 }
 
 TEST_F(TunDeviceTest, NamesAreChecked) {
-  EXPECT_EQ(errno_of(TunDevice::create("")), EINVAL);
-  EXPECT_EQ(errno_of(TunDevice::create("sixteen-bytes-xx")), EINVAL);
-  EXPECT_EQ(errno_of(TunDevice::create("with/slash")), EINVAL);
-  EXPECT_EQ(errno_of(TunDevice::create("lo")), EINVAL);
+  EXPECT_EQ(errno_of(create_plain("")), EINVAL);
+  EXPECT_EQ(errno_of(create_plain("sixteen-bytes-xx")), EINVAL);
+  EXPECT_EQ(errno_of(create_plain("with/slash")), EINVAL);
+  EXPECT_EQ(errno_of(create_plain("lo")), EINVAL);
 }
 
 TEST_F(TunDeviceTest, ANameInUseIsAnErrorThatSaysSo) {
-  const auto first = TunDevice::create("wgt0");
+  const auto first = create_plain("wgt0");
   ASSERT_TRUE(first);
-  const auto second = TunDevice::create("wgt0");
+  const auto second = create_plain("wgt0");
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().errno_value, EBUSY);
   EXPECT_NE(second.error().what.find("in use"), std::string_view::npos);
@@ -117,7 +117,7 @@ Fd attached(short flags) {
 
 TEST_F(TunDeviceTest, AdoptTakesADescriptorAndKeepsItsMtu) {
   Fd fd = attached(IFF_TUN | IFF_NO_PI);
-  const auto device = TunDevice::adopt(std::move(fd));
+  const auto device = adopt_plain(std::move(fd));
   ASSERT_TRUE(device) << device.error().what;
   EXPECT_EQ(device->name(), "wgt1");
   EXPECT_EQ(device->mtu(), 1500U);
@@ -126,19 +126,18 @@ TEST_F(TunDeviceTest, AdoptTakesADescriptorAndKeepsItsMtu) {
 }
 
 TEST_F(TunDeviceTest, AdoptRefusesWhatIsNotASuitableTun) {
-  EXPECT_EQ(errno_of(TunDevice::adopt(Fd{})), EBADF);
-  EXPECT_FALSE(TunDevice::adopt(Fd{::open("/dev/null", O_RDWR)}));
+  EXPECT_EQ(errno_of(adopt_plain(Fd{})), EBADF);
+  EXPECT_FALSE(adopt_plain(Fd{::open("/dev/null", O_RDWR)}));
   // A descriptor without an interface.
-  EXPECT_EQ(errno_of(TunDevice::adopt(Fd{::open("/dev/net/tun", O_RDWR)})), EBADFD);
-  EXPECT_EQ(errno_of(TunDevice::adopt(attached(IFF_TAP | IFF_NO_PI))), EINVAL);
-  EXPECT_EQ(errno_of(TunDevice::adopt(attached(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR))), EINVAL);
+  EXPECT_EQ(errno_of(adopt_plain(Fd{::open("/dev/net/tun", O_RDWR)})), EBADFD);
+  EXPECT_EQ(errno_of(adopt_plain(attached(IFF_TAP | IFF_NO_PI))), EINVAL);
 }
 
 TEST_F(TunDeviceTest, WithoutPrivilegeTheErrorNamesIt) {
   // Capabilities are a thread's own.
   std::thread([] {
     ASSERT_EQ(::syscall(SYS_setresuid, 65534, 65534, 65534), 0);
-    const auto device = TunDevice::create("wgt0");
+    const auto device = create_plain("wgt0");
     ASSERT_FALSE(device);
     EXPECT_TRUE(device.error().errno_value == EPERM || device.error().errno_value == EACCES);
     EXPECT_NE(device.error().what.find("root"), std::string_view::npos);

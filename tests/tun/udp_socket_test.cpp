@@ -112,7 +112,7 @@ void send(int fd, const noise::Endpoint& endpoint, std::uint8_t traffic_class, s
   NativeAddress name;
   SendControl control;
   to_native(endpoint.remote, name);
-  build_control(endpoint, traffic_class, control);
+  build_control(endpoint, traffic_class, 0, control);
   iovec payload{.iov_base = text.data(), .iov_len = text.size()};
   msghdr header{};
   header.msg_name = &name.v6;

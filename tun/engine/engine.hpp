@@ -18,6 +18,8 @@
 #include "noise/batch.hpp"
 #include "noise/outbox.hpp"
 #include "tun/engine/counters.hpp"
+#include "tun/engine/send_queue.hpp"
+#include "tun/offload/write_plan.hpp"
 #include "tun/udp_socket.hpp"
 
 namespace wgring::tun {
@@ -27,6 +29,9 @@ struct EngineSetup {
   int wake_fd = -1;  // an eventfd of the shard, see Wake
   SlotPool* trains = nullptr;
   SlotPool* packets = nullptr;
+  VnetMode vnet = VnetMode::off;  // as the TUN was set up
+  JoinPolicy join{};              // needs vnet
+  Segmentation segmentation = Segmentation::off;
 };
 
 struct Notes {

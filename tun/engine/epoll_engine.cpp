@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
+#include "tun/clock.hpp"
 #include "tun/engine/system_calls.hpp"
 #include "tun/wake.hpp"
 
@@ -17,7 +18,7 @@ Status EpollEngine::open(const EngineSetup& setup) noexcept {
   if (!epoll_) {
     return fail(errno, "epoll_create1");
   }
-  if (!reader_.open(*setup.trains)) {
+  if (!reader_.open(*setup.trains, setup.vnet)) {
     return fail(ENOMEM, "the pool has no slots for TUN reads");
   }
   Status status = alarm_.open();
@@ -44,6 +45,7 @@ void EpollEngine::set_sockets(const UdpPair* sockets) noexcept {
     socket.fd = fds[i];
     socket.readable = socket.full = false;
     socket.kernel_drops = 0;
+    socket.queue.restart(setup_.segmentation);
     if (socket.fd < 0) {
       counters_.udp_no_socket += socket.queue.clear();
     } else if (const Status status = watch(socket.fd, i == 0 ? Source::v4 : Source::v6); !status) {
@@ -66,8 +68,8 @@ void EpollEngine::submit(noise::Outbox& outbox) noexcept {
   for (Socket& socket : sockets_) {
     pump(socket);
   }
-  for (const noise::Deliver& run : outbox.delivers) {
-    deliver(run, outbox);
+  if (!outbox.delivers.empty()) {
+    deliver(outbox);
   }
   outbox.clear();
 }
@@ -190,8 +192,8 @@ void EpollEngine::pump(Socket& socket) noexcept {
     socket.queue.describe(batch_);
     const int result = send_messages(socket.fd, std::span{batch_.messages}.first(batch_.size));
     if (result > 0) {
-      counters_.udp_sent += static_cast<std::uint64_t>(result);
-      socket.queue.advance(static_cast<std::size_t>(result));
+      const auto messages = static_cast<std::size_t>(result);
+      socket.queue.advance(count_sent(batch_, messages, counters_));
       continue;
     }
     const std::uint64_t refused_before = counters_.sources_refused;
@@ -210,23 +212,38 @@ void EpollEngine::pump(Socket& socket) noexcept {
   }
 }
 
-void EpollEngine::deliver(const noise::Deliver& run, const noise::Outbox& outbox) noexcept {
-  for (std::uint32_t i = 0; i < run.inner_count; ++i) {
-    const noise::Inner& inner = outbox.inners[run.first_inner + i];
-    if (tun_ended_) {
-      counters_.tun_after_end += 1;
-      continue;
-    }
-    const Bytes packet = run.slot.bytes().subspan(inner.offset_bytes, inner.bytes);
-    long result = 0;
-    do {
-      result = write_packet(setup_.tun_fd, packet);
-    } while (result == -EINTR);
-    if (result >= 0) {
-      counters_.tun_written += 1;
-    } else if (settle_tun_write(static_cast<int>(-result), counters_)) {
-      end_tun();
-    }
+void EpollEngine::deliver(noise::Outbox& outbox) noexcept {
+  plan_.build(outbox, setup_.vnet, setup_.join);
+  for (std::size_t i = 0; i < plan_.size(); ++i) {
+    write(plan_[i]);
+  }
+  plan_.clear();
+}
+
+void EpollEngine::write(const WritePlan::Write& write) noexcept {
+  const long result = write_pieces(plan_.pieces(write));
+  if (write.packets == 1 || !refuses_joining(result)) {
+    return settle_write(result, write.packets);
+  }
+  counters_.joining_refused += 1;
+  plan_.joining_refused(read_clock().boottime);
+  plan_.unjoin(write, [&](const iovec& packet) { settle_write(write_pieces({&packet, 1}), 1); });
+}
+
+long EpollEngine::write_pieces(std::span<const iovec> pieces) noexcept {
+  if (tun_ended_) {
+    return -EBADFD;
+  }
+  long result = 0;
+  do {
+    result = write_packet(setup_.tun_fd, pieces);
+  } while (result == -EINTR);
+  return result;
+}
+
+void EpollEngine::settle_write(long result, std::uint32_t packets) noexcept {
+  if (settle_tun_write(result, packets, counters_)) {
+    end_tun();
   }
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "tun/alarm.hpp"
 #include "tun/engine/engine.hpp"
@@ -47,7 +48,10 @@ class EpollEngine {
   void note(std::uint32_t events, Source source) noexcept;
   void enqueue(noise::Transmit& transmit) noexcept;
   void pump(Socket& socket) noexcept;
-  void deliver(const noise::Deliver& run, const noise::Outbox& outbox) noexcept;
+  void deliver(noise::Outbox& outbox) noexcept;
+  void write(const WritePlan::Write& write) noexcept;
+  [[nodiscard]] long write_pieces(std::span<const iovec> pieces) noexcept;
+  void settle_write(long result, std::uint32_t packets) noexcept;
   void receive(Socket& socket, Inbox& inbox) noexcept;
   void read_tun(Inbox& inbox) noexcept;
   void end_tun() noexcept;
@@ -57,6 +61,7 @@ class EpollEngine {
   Alarm alarm_;
   std::array<Socket, 2> sockets_;  // v4, v6
   SendBatch batch_;
+  WritePlan plan_;
   UdpReceiver receiver_;
   TunReader reader_;
   EngineCounters counters_;

@@ -10,26 +10,36 @@
 
 #include "noise/outbox.hpp"
 #include "tun/engine/counters.hpp"
+#include "tun/engine/refused_destinations.hpp"
 #include "tun/message.hpp"
 #include "tun/train_pool.hpp"
 
 namespace wgring::tun {
 
-// Datagrams as the kernel takes them. Segments of one train share its address and control.
+// Messages as the kernel takes them: a datagram, or a run of them that the kernel cuts
+// (UDP_SEGMENT). Those of one train share its address and control.
 struct SendBatch {
   static constexpr std::size_t messages_max = 64;
   std::array<mmsghdr, messages_max> messages;
   std::array<iovec, messages_max> payloads;
   std::array<NativeAddress, messages_max> names;
   std::array<SendControl, messages_max> controls;
+  std::array<std::uint16_t, messages_max> datagrams;  // in each message
   std::size_t size = 0;
 };
+
+// The kernel took the first `messages`: counts them and returns how many datagrams they were.
+[[nodiscard]] std::size_t count_sent(const SendBatch& batch, std::size_t messages,
+                                     EngineCounters& counters) noexcept;
 
 enum class SendNext : std::uint8_t {
   again,  // the head may be tried at once
   wait,   // until the socket is writable
   fatal,  // the descriptor is unusable
 };
+
+// Whether trains go out whole. Also when the kernel can: a path that cannot is remembered.
+enum class Segmentation : std::uint8_t { off, on };
 
 // Owner: one engine. Bounded: what does not fit is the caller's to drop and count.
 class SendQueue {
@@ -39,31 +49,44 @@ class SendQueue {
   static constexpr std::size_t capacity = 256;
   static_assert(trains_max + packets_max <= capacity && (capacity & (capacity - 1)) == 0);
 
+  // Before the first push, and again for each new socket.
+  void restart(Segmentation segmentation) noexcept;
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool has_room_for(const noise::Transmit& transmit) const noexcept;
   void push(noise::Transmit&& transmit) noexcept;
 
-  // Describes the datagrams at the head; loans until the next call that is not const.
+  // Describes the messages at the head; loans until the next call that is not const.
   void describe(SendBatch& batch) const noexcept;
-  // The first `count` described were sent.
-  void advance(std::size_t count) noexcept;
-  // The datagram at the head was refused. Decides by errno: drop it or its train (counted), send
-  // it without its sticky source, or wait. `count` datagrams dropped are in `counters`.
+  // The first `datagrams` described were sent.
+  void advance(std::size_t datagrams) noexcept;
+  // The message at the head was refused. Decides by errno: send it one datagram at a time, send it
+  // without its sticky source, drop it or its train (counted), or wait.
   [[nodiscard]] SendNext settle_failure(int errno_value, EngineCounters& counters) noexcept;
   // Gives up everything; returns how many datagrams.
   std::uint64_t clear() noexcept;
 
  private:
-  [[nodiscard]] noise::Transmit& at(std::size_t i) noexcept {
+  // `plain`: one datagram at a time.
+  struct Entry {
+    noise::Transmit train;
+    bool plain = true;
+  };
+
+  [[nodiscard]] Entry& at(std::size_t i) noexcept { return ring_[(head_ + i) & (capacity - 1)]; }
+  [[nodiscard]] const Entry& at(std::size_t i) const noexcept {
     return ring_[(head_ + i) & (capacity - 1)];
   }
-  [[nodiscard]] const noise::Transmit& at(std::size_t i) const noexcept {
-    return ring_[(head_ + i) & (capacity - 1)];
-  }
+  // How many datagrams the message that begins with `segment` of the entry holds.
+  [[nodiscard]] std::uint32_t message_segments(const Entry& entry,
+                                               std::uint32_t segment) const noexcept;
+  [[nodiscard]] bool refuses_segmentation(int errno_value, EngineCounters& counters) noexcept;
   void pop() noexcept;
 
-  std::array<noise::Transmit, capacity> ring_{};
+  std::array<Entry, capacity> ring_{};
+  RefusedDestinations refused_;
+  Segmentation segmentation_ = Segmentation::off;
+  std::uint32_t message_segments_max_ = noise::train_segments_max;
   std::size_t head_ = 0;
   std::size_t size_ = 0;
   std::size_t trains_ = 0;          // of size_, those in train slots

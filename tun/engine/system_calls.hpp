@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/bytes.hpp"
@@ -31,8 +32,10 @@ namespace wgring::tun {
   return bytes >= 0 ? bytes : -errno;
 }
 
-[[nodiscard]] inline long write_packet(int fd, Bytes from) noexcept {
-  const ssize_t bytes = ::write(fd, from.data(), from.size());
+[[nodiscard]] inline long write_packet(int fd, std::span<const iovec> pieces) noexcept {
+  const ssize_t bytes = pieces.size() == 1
+                            ? ::write(fd, pieces[0].iov_base, pieces[0].iov_len)
+                            : ::writev(fd, pieces.data(), static_cast<int>(pieces.size()));
   return bytes >= 0 ? bytes : -errno;
 }
 

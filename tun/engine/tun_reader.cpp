@@ -5,13 +5,6 @@
 #include "tun/engine/system_calls.hpp"
 
 namespace wgring::tun {
-namespace {
-
-constexpr std::size_t room_bytes = inner_packet_bytes_max + noise::plain_tailroom_bytes;
-static_assert(room_bytes <= train_slot_bytes);
-
-}  // namespace
-
 TunNext settle_tun_read(int errno_value, EngineCounters& counters) noexcept {
   switch (errno_value) {
     case EAGAIN:
@@ -27,16 +20,25 @@ TunNext settle_tun_read(int errno_value, EngineCounters& counters) noexcept {
   }
 }
 
-bool settle_tun_write(int errno_value, EngineCounters& counters) noexcept {
+bool settle_tun_write(long result, std::uint32_t packets, EngineCounters& counters) noexcept {
+  if (result >= 0) {
+    counters.tun_written += packets;
+    counters.super_packets_written += packets > 1 ? 1U : 0U;
+    return false;
+  }
+  const auto errno_value = static_cast<int>(-result);
   if (errno_value == EBADFD || errno_value == EBADF) {
-    counters.tun_after_end += 1;
+    counters.tun_after_end += packets;
     return true;
   }
-  counters.tun_errors.add(errno_value);
+  counters.tun_errors.add(errno_value, packets);
   return false;
 }
 
-bool TunReader::open(SlotPool& trains) noexcept {
+bool refuses_joining(long result) noexcept { return result == -EINVAL; }
+
+bool TunReader::open(SlotPool& trains, VnetMode vnet) noexcept {
+  header_bytes_ = vnet == VnetMode::on ? noise::VnetHeader::size : 0;
   for (Slot& slot : slots_) {
     slot = trains.take();
     if (!slot) {
@@ -59,6 +61,9 @@ void TunReader::restart() noexcept {
 }
 
 MutableBytes TunReader::next_room() noexcept {
+  constexpr std::size_t room_bytes =
+      packet_at + inner_packet_bytes_max + noise::plain_tailroom_bytes;
+  static_assert(room_bytes <= train_slot_bytes && packet_at >= noise::VnetHeader::size);
   if (slot_ < slots_.size() && offset_bytes_ + room_bytes > train_slot_bytes) {
     slot_ += 1;
     offset_bytes_ = 0;
@@ -66,15 +71,21 @@ MutableBytes TunReader::next_room() noexcept {
   if (slot_ == slots_.size()) {
     return {};
   }
-  return slots_[slot_].bytes().subspan(offset_bytes_, inner_packet_bytes_max);
+  return slots_[slot_].bytes().subspan(offset_bytes_ + packet_at - header_bytes_,
+                                       header_bytes_ + inner_packet_bytes_max);
 }
 
 void TunReader::accept(std::size_t bytes, Inbox& inbox, EngineCounters& counters) noexcept {
+  WG_ASSERT(bytes >= header_bytes_);
   noise::Plain packet;
-  packet.data = slots_[slot_].data() + offset_bytes_;
-  packet.bytes = static_cast<std::uint32_t>(bytes);
+  packet.data = slots_[slot_].data() + offset_bytes_ + packet_at;
+  packet.bytes = static_cast<std::uint32_t>(bytes - header_bytes_);
+  if (header_bytes_ > 0) {
+    packet.offload = noise::VnetHeader::load(packet.data - header_bytes_);
+    counters.super_packets_read += packet.offload.segment_bytes > 0 ? 1U : 0U;
+  }
   inbox.plains.push_back(packet);
-  const std::size_t end = offset_bytes_ + bytes + noise::plain_tailroom_bytes;
+  const std::size_t end = offset_bytes_ + packet_at + packet.bytes + noise::plain_tailroom_bytes;
   offset_bytes_ = (end + alignment_bytes - 1) / alignment_bytes * alignment_bytes;
   counters.tun_read += 1;
 }

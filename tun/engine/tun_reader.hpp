@@ -23,29 +23,35 @@ enum class TunNext : std::uint8_t {
 // of usual size then stand close together.
 class TunReader {
  public:
-  [[nodiscard]] bool open(SlotPool& trains) noexcept;
+  [[nodiscard]] bool open(SlotPool& trains, VnetMode vnet) noexcept;
   void close() noexcept;
 
   // The packets of the last batch are given up.
   void restart() noexcept;
   // Where the next packet may be read to; empty when the batch's buffers are used up.
   [[nodiscard]] MutableBytes next_room() noexcept;
-  // A packet of `bytes` was read into next_room().
+  // `bytes` were read into next_room(): a packet, with the device's header where there is one.
   void accept(std::size_t bytes, Inbox& inbox, EngineCounters& counters) noexcept;
   // Reads until the inbox or the buffers are full, or nothing is there.
   [[nodiscard]] TunNext read(int fd, Inbox& inbox, EngineCounters& counters) noexcept;
 
  private:
   static constexpr std::size_t alignment_bytes = 64;
+  // Packets begin here, so that their headers are aligned; the device's header ends here.
+  static constexpr std::size_t packet_at = 16;
 
   std::array<Slot, tun_read_trains> slots_{};
   std::size_t slot_ = 0;
   std::size_t offset_bytes_ = 0;
+  std::size_t header_bytes_ = 0;
 };
 
 // What an error of a TUN read means; drained for those that pass.
 [[nodiscard]] TunNext settle_tun_read(int errno_value, EngineCounters& counters) noexcept;
-// A packet for TUN was refused: counts it. True: the interface is gone.
-[[nodiscard]] bool settle_tun_write(int errno_value, EngineCounters& counters) noexcept;
+// What the kernel said to a write of `packets`: counts them. True: the interface is gone.
+[[nodiscard]] bool settle_tun_write(long result, std::uint32_t packets,
+                                    EngineCounters& counters) noexcept;
+// Some kernels do not take super-packets that are right (6.10.3 and others): packets alone pass.
+[[nodiscard]] bool refuses_joining(long result) noexcept;
 
 }  // namespace wgring::tun

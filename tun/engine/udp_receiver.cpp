@@ -13,6 +13,15 @@ void count_kernel_drops(std::uint32_t before, std::uint32_t now,
   counters.udp_kernel_dropped += now - before;  // wraps as the kernel's number does
 }
 
+void count_received(const noise::Wild& wild, EngineCounters& counters) noexcept {
+  if (wild.stride_bytes == 0 || wild.stride_bytes >= wild.bytes) {
+    counters.udp_received += 1;
+    return;
+  }
+  counters.trains_received += 1;
+  counters.udp_received += (wild.bytes + wild.stride_bytes - 1) / wild.stride_bytes;
+}
+
 void UdpReceiver::refill(SlotPool& trains) noexcept {
   while (filled_ < batch_max) {
     Slot slot = trains.take();
@@ -63,8 +72,8 @@ void UdpReceiver::accept(std::size_t count, Inbox& inbox, EngineCounters& counte
       continue;
     }
     wild.slot = std::move(slots_[before - 1 - i]);
+    count_received(wild, counters);
     inbox.wilds.push_back(std::move(wild));
-    counters.udp_received += 1;
   }
   // Slots of truncated datagrams stay: close the gaps.
   filled_ = 0;

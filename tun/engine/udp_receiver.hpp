@@ -43,6 +43,8 @@ class UdpReceiver {
   std::array<ReceiveFrame, batch_max> frames_{};
 };
 
+// A datagram, or a train of them.
+void count_received(const noise::Wild& wild, EngineCounters& counters) noexcept;
 // Adds what the kernel says it dropped since the last time it said so.
 void count_kernel_drops(std::uint32_t before, std::uint32_t now, EngineCounters& counters) noexcept;
 

@@ -35,7 +35,7 @@ Status UringEngine::open(const EngineSetup& setup) noexcept {
   open_ = true;
   // Saves a lookup per call; an old kernel goes without.
   static_cast<void>(::io_uring_register_ring_fd(&ring_));
-  if (!reader_.open(*setup.trains)) {
+  if (!reader_.open(*setup.trains, setup.vnet)) {
     return fail(ENOMEM, "the pool has no slots for TUN reads");
   }
   return alarm_.open();
@@ -67,6 +67,7 @@ void UringEngine::set_sockets(const UdpPair* sockets) noexcept {
     socket.fd = fds[i];
     socket.full = socket.closing = socket.receive.more = socket.writable.done = false;
     socket.kernel_drops = 0;
+    socket.queue.restart(setup_.segmentation);
     if (socket.fd < 0) {
       counters_.udp_no_socket += socket.queue.clear();
       if (!socket.receive.operation.done) {
@@ -98,8 +99,8 @@ void UringEngine::submit(noise::Outbox& outbox) noexcept {
   for (Socket& socket : sockets_) {
     pump(socket);
   }
-  for (noise::Deliver& run : outbox.delivers) {
-    deliver(run, outbox);
+  if (!outbox.delivers.empty()) {
+    deliver(outbox);
   }
   outbox.clear();
   enter(0);
@@ -270,8 +271,11 @@ void UringEngine::drain(bool all) noexcept {
               (socket.writable.in_flight ? 1U : 0U) + (socket.chain.in_flight ? 1U : 0U);
     }
     if (all) {
-      left += writes_in_flight_ + (tun_.in_flight ? 1U : 0U) + (wake_.in_flight ? 1U : 0U) +
+      left += (tun_.in_flight ? 1U : 0U) + (wake_.in_flight ? 1U : 0U) +
               (alarm_operation_.in_flight ? 1U : 0U);
+      for (const Delivery& delivery : deliveries_) {
+        left += delivery.left;
+      }
     }
     if (left == 0) {
       return;

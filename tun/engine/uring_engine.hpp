@@ -74,13 +74,14 @@ class UringEngine {
     Operation writable;
     SendQueue queue;
   };
-  // A slot with packets that are being written to TUN.
-  struct Write {
-    Slot slot;
-    std::uint32_t left = 0;
+  // What one outbox gave TUN: its slots stay until the ring has done all writes.
+  struct Delivery {
+    WritePlan plan;
+    FixedVector<Slot, noise::Outbox::delivers_max> slots;
+    std::size_t left = 0;
     std::uint32_t generation = 0;
   };
-  static constexpr std::size_t writes_max = 64;
+  static constexpr std::size_t deliveries_max = 2;
 
   // --- ring ---
   [[nodiscard]] io_uring_sqe* next_entry() noexcept;
@@ -100,8 +101,11 @@ class UringEngine {
   void complete_send(std::size_t index, std::uint32_t generation, int result) noexcept;
   void settle_chain(Socket& socket) noexcept;
   void arm_writable(Socket& socket) noexcept;
-  void deliver(noise::Deliver& run, const noise::Outbox& outbox) noexcept;
+  void deliver(noise::Outbox& outbox) noexcept;
+  void prepare_write(Delivery& delivery, std::size_t number) noexcept;
   void complete_write(std::size_t index, std::uint32_t generation, int result) noexcept;
+  void write_alone(Delivery& delivery, const WritePlan::Write& write) noexcept;
+  void settle_write(long result, std::uint32_t packets) noexcept;
 
   // --- in ---
   void arm_tun() noexcept;
@@ -121,9 +125,8 @@ class UringEngine {
   bool broken_ = false;  // the ring itself refuses to be entered
   Alarm alarm_;
   std::array<Socket, 2> sockets_;  // v4, v6
-  std::array<Write, writes_max> writes_{};
-  std::size_t writes_in_flight_ = 0;
-  std::size_t next_write_ = 0;
+  std::array<Delivery, deliveries_max> deliveries_{};
+  std::size_t next_delivery_ = 0;
   std::size_t cancels_in_flight_ = 0;
   Operation tun_;
   Operation wake_;

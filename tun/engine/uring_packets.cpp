@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "tun/clock.hpp"
+#include "tun/engine/system_calls.hpp"
 #include "tun/engine/uring_engine.hpp"
 
 namespace wgring::tun {
@@ -13,6 +15,10 @@ namespace {
 bool is_retry(int result) noexcept {
   return result == -ECANCELED || result == -EAGAIN || result == -EINTR;
 }
+
+// Writes of a delivery are told apart by number.
+constexpr std::size_t write_numbers_max = std::size_t{1} << 12U;
+static_assert(write_numbers_max >= noise::Outbox::inners_max);
 
 }  // namespace
 
@@ -95,8 +101,7 @@ void UringEngine::settle_chain(Socket& socket) noexcept {
   while (sent < chain.batch.size && chain.results[sent] >= 0) {
     sent += 1;
   }
-  counters_.udp_sent += sent;
-  socket.queue.advance(sent);
+  socket.queue.advance(count_sent(chain.batch, sent, counters_));
   if (sent == chain.batch.size) {
     return;
   }
@@ -127,43 +132,66 @@ void UringEngine::arm_writable(Socket& socket) noexcept {
   start(socket.writable, entry, Kind::writable, family_of(socket));
 }
 
-void UringEngine::deliver(noise::Deliver& run, const noise::Outbox& outbox) noexcept {
-  if (tun_ended_ || run.inner_count == 0) {
-    counters_.tun_after_end += run.inner_count;
-    return;
-  }
-  while (writes_[next_write_].left != 0) {
+void UringEngine::deliver(noise::Outbox& outbox) noexcept {
+  Delivery& delivery = deliveries_[next_delivery_];
+  next_delivery_ = (next_delivery_ + 1) % deliveries_max;
+  while (delivery.left != 0) {
     enter(0);
     process();
   }
-  Write& write = writes_[next_write_];
-  write.slot = std::move(run.slot);
-  write.left = run.inner_count;
-  write.generation += 1;
-  writes_in_flight_ += 1;
-  for (std::uint32_t i = 0; i < run.inner_count; ++i) {
-    const noise::Inner& inner = outbox.inners[run.first_inner + i];
-    const Bytes packet = write.slot.bytes().subspan(inner.offset_bytes, inner.bytes);
-    io_uring_sqe* const entry = next_entry();
-    ::io_uring_prep_write(entry, setup_.tun_fd, packet.data(), static_cast<unsigned>(packet.size()),
-                          0);
-    label(entry, Kind::write, next_write_, write.generation);
+  delivery.plan.build(outbox, setup_.vnet, setup_.join);
+  for (noise::Deliver& run : outbox.delivers) {
+    delivery.slots.push_back(std::move(run.slot));
   }
-  next_write_ = (next_write_ + 1) % writes_max;
+  delivery.left = delivery.plan.size();
+  delivery.generation += 1;
+  for (std::size_t i = 0; i < delivery.plan.size(); ++i) {
+    prepare_write(delivery, i);
+  }
+}
+
+void UringEngine::prepare_write(Delivery& delivery, std::size_t number) noexcept {
+  const std::span<const iovec> pieces = delivery.plan.pieces(delivery.plan[number]);
+  io_uring_sqe* const entry = next_entry();
+  if (pieces.size() == 1) {
+    ::io_uring_prep_write(entry, setup_.tun_fd, pieces[0].iov_base,
+                          static_cast<unsigned>(pieces[0].iov_len), 0);
+  } else {
+    ::io_uring_prep_writev(entry, setup_.tun_fd, pieces.data(),
+                           static_cast<unsigned>(pieces.size()), 0);
+  }
+  const auto which = static_cast<std::size_t>(&delivery - deliveries_.data());
+  label(entry, Kind::write, which * write_numbers_max + number, delivery.generation);
 }
 
 void UringEngine::complete_write(std::size_t index, std::uint32_t generation, int result) noexcept {
-  Write& write = writes_[index];
-  WG_ASSERT(write.left > 0 && write.generation == generation);
-  if (result >= 0) {
-    counters_.tun_written += 1;
-  } else if (settle_tun_write(-result, counters_)) {
-    end_tun();
+  Delivery& delivery = deliveries_[index / write_numbers_max];
+  WG_ASSERT(delivery.left > 0 && delivery.generation == generation);
+  const WritePlan::Write& write = delivery.plan[index % write_numbers_max];
+  if (write.packets > 1 && refuses_joining(result)) {
+    write_alone(delivery, write);
+  } else {
+    settle_write(result, write.packets);
   }
-  write.left -= 1;
-  if (write.left == 0) {
-    write.slot.reset();
-    writes_in_flight_ -= 1;
+  delivery.left -= 1;
+  if (delivery.left == 0) {
+    delivery.slots.clear();
+    delivery.plan.clear();
+  }
+}
+
+// Directly, and so behind what the ring had to write: rare, once per start on a faulty kernel.
+void UringEngine::write_alone(Delivery& delivery, const WritePlan::Write& write) noexcept {
+  counters_.joining_refused += 1;
+  delivery.plan.joining_refused(read_clock().boottime);
+  delivery.plan.unjoin(write, [&](const iovec& packet) {
+    settle_write(tun_ended_ ? -EBADFD : write_packet(setup_.tun_fd, {&packet, 1}), 1);
+  });
+}
+
+void UringEngine::settle_write(long result, std::uint32_t packets) noexcept {
+  if (settle_tun_write(result, packets, counters_)) {
+    end_tun();
   }
 }
 
@@ -281,8 +309,8 @@ void UringEngine::take_first(Socket& socket, Inbox& inbox) noexcept {
     counters_.udp_truncated += 1;
   } else {
     wild.slot = std::move(receive.slot);
+    count_received(wild, counters_);
     inbox.wilds.push_back(std::move(wild));
-    counters_.udp_received += 1;
   }
   if (socket.fd < 0) {
     receive.slot.reset();

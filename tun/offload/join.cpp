@@ -24,6 +24,17 @@ constexpr std::uint8_t tcp_ack = 0x10;
 // How many runs back a flow is looked for: flows that alternate more widely are not worth it.
 constexpr std::size_t open_runs_max = 8;
 
+// Of a packet without IPv4 options or IPv6 extension headers.
+void set_ip_length(MutableBytes packet, std::uint32_t total) noexcept {
+  if (packet[0] >> 4U == 4) {
+    store_be16(packet.data() + 2, static_cast<std::uint16_t>(total));
+    store_be16(packet.data() + 10, 0);
+    InternetSum().add(packet.first(v4_header_bytes)).store(packet.data() + 10);
+  } else {
+    store_be16(packet.data() + 4, static_cast<std::uint16_t>(total - v6_header_bytes));
+  }
+}
+
 }  // namespace
 
 void Joiner::add(MutableBytes packet) noexcept {
@@ -178,17 +189,16 @@ void Joiner::finish() noexcept {
 void Joiner::finish_run(Run& run) noexcept {
   const bool tcp = run.shape.transport == Transport::tcp;
   const MutableBytes first = packets_[run.first].bytes;
+  const std::uint16_t checksum_offset = tcp ? 16 : 6;
+  run.undo = {.headers_bytes = run.headers_bytes,
+              .transport_at = run.shape.transport_at,
+              .tcp = tcp,
+              .tcp_flags = tcp ? first[run.shape.transport_at + tcp_flags_at] : std::uint8_t{0},
+              .checksum = load_be16(first.data() + run.shape.transport_at + checksum_offset)};
   const std::uint32_t total = run.headers_bytes + run.payload_bytes;
-  if (run.shape.v4) {
-    store_be16(first.data() + 2, static_cast<std::uint16_t>(total));
-    store_be16(first.data() + 10, 0);
-    InternetSum().add(first.first(v4_header_bytes)).store(first.data() + 10);
-  } else {
-    store_be16(first.data() + 4, static_cast<std::uint16_t>(total - v6_header_bytes));
-  }
+  set_ip_length(first, total);
   const MutableBytes transport = first.subspan(run.shape.transport_at);
   const auto length = static_cast<std::uint16_t>(total - run.shape.transport_at);
-  const std::uint16_t checksum_offset = tcp ? 16 : 6;
   if (tcp && run.push) {
     transport[tcp_flags_at] = static_cast<std::uint8_t>(transport[tcp_flags_at] | tcp_psh);
   }
@@ -208,6 +218,17 @@ void Joiner::finish_run(Run& run) noexcept {
                 .segment_bytes = static_cast<std::uint16_t>(run.segment_bytes),
                 .checksum_start = static_cast<std::uint16_t>(run.shape.transport_at),
                 .checksum_offset = checksum_offset};
+}
+
+void Joiner::restore(MutableBytes first, const Undo& undo) noexcept {
+  set_ip_length(first, static_cast<std::uint32_t>(first.size()));
+  const MutableBytes transport = first.subspan(undo.transport_at);
+  if (undo.tcp) {
+    transport[tcp_flags_at] = undo.tcp_flags;
+  } else {
+    store_be16(transport.data() + 4, static_cast<std::uint16_t>(transport.size()));
+  }
+  store_be16(transport.data() + (undo.tcp ? 16 : 6), undo.checksum);
 }
 
 }  // namespace wgring::tun

@@ -17,6 +17,7 @@ namespace wgring::tun {
 struct JoinPolicy {
   bool tcp = false;
   bool udp = false;
+  [[nodiscard]] bool any() const noexcept { return tcp || udp; }
 };
 
 // Order: runs come out in the order in which they began; a packet joins only the latest run of its
@@ -27,7 +28,20 @@ class Joiner {
  public:
   static constexpr std::size_t packets_max = noise::train_segments_max;
 
+  // What finish() wrote over in a run's first packet, and where.
+  struct Undo {
+    std::uint32_t headers_bytes = 0;
+    std::uint32_t transport_at = 0;
+    bool tcp = false;
+    std::uint8_t tcp_flags = 0;
+    std::uint16_t checksum = 0;  // as it stood in the packet
+  };
+  // `first` is the first packet of a run after finish(), at its own length: makes it what it was.
+  static void restore(MutableBytes first, const Undo& undo) noexcept;
+
   explicit Joiner(JoinPolicy policy) noexcept : policy_(policy) {}
+  // While it is empty.
+  void set_policy(JoinPolicy policy) noexcept { policy_ = policy; }
 
   // The packet is a loan until clear(); headers of a run's first packet are rewritten by finish().
   // At most packets_max between two clear() calls.
@@ -36,6 +50,7 @@ class Joiner {
   void finish() noexcept;
   void clear() noexcept;
 
+  [[nodiscard]] std::size_t room() const noexcept { return packets_.room(); }
   [[nodiscard]] std::size_t run_count() const noexcept { return runs_.size(); }
   [[nodiscard]] const noise::VnetHeader& header(std::size_t run) const noexcept {
     return runs_[run].header;
@@ -43,12 +58,14 @@ class Joiner {
   [[nodiscard]] std::size_t packet_count(std::size_t run) const noexcept {
     return runs_[run].count;
   }
-  // The pieces of a run in order: the first packet whole, then payloads. Calls visit(Bytes).
+  // Of a run of more than one packet, after finish().
+  [[nodiscard]] const Undo& undo(std::size_t run) const noexcept { return runs_[run].undo; }
+  // The pieces of a run in order: the first packet whole, then payloads. Calls visit(MutableBytes).
   template <typename Visit>
   void for_each_piece(std::size_t run, Visit&& visit) const noexcept {
     std::uint32_t at = runs_[run].first;
     for (std::uint32_t i = 0; i < runs_[run].count; ++i, at = packets_[at].next) {
-      visit(Bytes{packets_[at].bytes}.subspan(i == 0 ? 0 : runs_[run].headers_bytes));
+      visit(packets_[at].bytes.subspan(i == 0 ? 0 : runs_[run].headers_bytes));
     }
   }
 
@@ -78,6 +95,7 @@ class Joiner {
     std::uint32_t payload_bytes = 0;  // of all
     bool closed = false;
     bool push = false;
+    Undo undo;
   };
 
   [[nodiscard]] Shape look(Bytes packet) const noexcept;
