@@ -49,4 +49,6 @@ endif()
 
 if(WGRING_TESTS)
   find_package(GTest REQUIRED)
+  pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
+  add_library(wgring::seccomp ALIAS PkgConfig::SECCOMP)
 endif()

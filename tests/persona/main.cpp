@@ -1,0 +1,71 @@
+// persona NAME -- COMMAND ARGS...: runs a command as if the kernel were an older or a stricter
+// one. The command takes the place of this process: same pid, same descriptors, its own exit code.
+#include <cstdio>
+#include <exception>
+#include <optional>
+#include <string_view>
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/persona/filter.hpp"
+#include "tests/persona/personas.hpp"
+#include "tests/persona/supervisor.hpp"
+
+namespace wgring::persona {
+namespace {
+
+// As env(1) and timeout(1) have them.
+constexpr int exit_failed = 125;
+constexpr int exit_cannot_execute = 126;
+constexpr int exit_not_found = 127;
+
+void print_usage(std::FILE* to) {
+  std::fputs("usage: persona NAME -- COMMAND [ARGUMENT]...\nNAME is one of\n", to);
+  for (const Persona& persona : personas()) {
+    std::fprintf(to, "  %-18s%s\n", persona.name.data(), persona.what.data());
+  }
+}
+
+void put_on(const Persona& persona) {
+  Filter filter;
+  persona.rules(filter);
+  std::optional<Supervisor> supervisor;
+  if (persona.judge != nullptr) {
+    supervisor.emplace(Supervisor::start(persona.judge));
+  }
+  const OwnFd listener(filter.load());
+  if (supervisor) {
+    supervisor->attach(listener.get());
+  }
+}
+
+int main_of(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--help") {
+    print_usage(stdout);
+    return 0;
+  }
+  const Persona* const persona = argc > 1 ? find_persona(argv[1]) : nullptr;
+  if (persona == nullptr || argc < 4 || std::string_view(argv[2]) != "--") {
+    print_usage(stderr);
+    return exit_failed;
+  }
+  put_on(*persona);
+  ::execvp(argv[3], argv + 3);
+  const int error = errno;
+  std::fprintf(stderr, "persona: %s: %s\n", argv[3], ::strerror(error));
+  return error == ENOENT ? exit_not_found : exit_cannot_execute;
+}
+
+}  // namespace
+}  // namespace wgring::persona
+
+int main(int argc, char** argv) {
+  try {
+    return wgring::persona::main_of(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "persona: %s\n", error.what());
+    return 125;
+  }
+}
