@@ -33,7 +33,9 @@ def pytest_sessionstart(session):
         path = peers.under_test_path()
     except LabError as error:
         pytest.exit(str(error), returncode=1)
-    print(f"daemon under test: {path}{' (stand-in)' if peers.STANDIN else ''}")
+    remarks = " (stand-in)" if peers.STANDIN else ""
+    remarks += f" (persona {peers.PERSONA})" if peers.PERSONA else ""
+    print(f"daemon under test: {path}{remarks}")
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("SIGTERM", returncode=143))
     session.config.host_state_before = host_state()
 

@@ -2,6 +2,8 @@
 
 WGRING_BIN      the daemon under test (default: build/release/daemon/wgring)
 WGRING_STANDIN  1 when that is another implementation used to try the tests themselves
+WGRING_PERSONA  a name of `persona --help`: the daemon under test, and it alone, runs under it
+WGRING_PERSONA_BIN  that program (default: build/dev/tests/persona/persona)
 """
 
 import ctypes
@@ -11,6 +13,7 @@ import hashlib
 import os
 import pathlib
 import re
+import shlex
 import shutil
 
 from lab.daemon import Implementation
@@ -19,6 +22,7 @@ from lab.run import LabError, run
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 STANDIN = os.environ.get("WGRING_STANDIN") == "1"
+PERSONA = os.environ.get("WGRING_PERSONA", "")
 GO_MINOR_MIN = 23
 
 TOOLS = {
@@ -29,12 +33,41 @@ TOOLS = {
 }
 
 
-def under_test_path():
-    default = ROOT / "build/release/daemon/wgring"
-    path = pathlib.Path(os.environ.get("WGRING_BIN", default)).resolve()
+def executable(variable, default, what):
+    path = pathlib.Path(os.environ.get(variable, ROOT / default)).resolve()
     if not os.access(path, os.X_OK):
-        raise LabError(f"no daemon at {path}: build it, or name one in WGRING_BIN")
+        raise LabError(f"no {what} at {path}: build it, or name one in {variable}")
     return path
+
+
+def publish(path, write):
+    """write(fresh path) makes a file, which is then there as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"new-{os.getpid()}")
+    write(fresh)
+    fresh.rename(path)
+
+
+@functools.cache
+def under_persona(daemon):
+    """A script with the daemon's own name, for wg-quick and others that take but one path."""
+    persona = executable("WGRING_PERSONA_BIN", "build/dev/tests/persona/persona", "persona")
+    command = shlex.join([str(persona), PERSONA, "--", str(daemon)])
+    run([persona, PERSONA, "--", "true"])  # an unknown name is told here, and with the known ones
+    text = f'#!/bin/sh\nexec {command} "$@"\n'
+    script = ROOT / f"build/personas/{hashlib.sha256(text.encode()).hexdigest()[:16]}/{daemon.name}"
+
+    def write(path):
+        path.write_text(text)
+        path.chmod(0o755)
+
+    publish(script, write)
+    return script
+
+
+def under_test_path():
+    daemon = executable("WGRING_BIN", "build/release/daemon/wgring", "daemon")
+    return under_persona(daemon) if PERSONA else daemon
 
 
 def under_test(engine=None):
@@ -63,11 +96,9 @@ def current_wireguard_go():
     digest = hashlib.sha256((source / "go.mod").read_bytes() + (source / "go.sum").read_bytes())
     binary = ROOT / f"build/peers/{digest.hexdigest()[:16]}/wireguard-go-now"
     if not binary.exists():
-        binary.parent.mkdir(parents=True, exist_ok=True)
-        fresh = binary.with_name(f"new-{os.getpid()}")
-        run([go, "-C", source, "build", "-trimpath", "-o", fresh, "golang.zx2c4.com/wireguard"],
-            timeout=300)
-        fresh.rename(binary)
+        publish(binary, lambda path: run(
+            [go, "-C", source, "build", "-trimpath", "-o", path, "golang.zx2c4.com/wireguard"],
+            timeout=300))
     return Implementation("wireguard-go-current", binary)
 
 
@@ -84,10 +115,10 @@ def uring_refusal():
 
 
 def engines():
-    """Engines that can be tried on this kernel."""
+    """Engines that can be tried on this kernel; no persona has a usable ring."""
     if STANDIN:
         return ["standin"]
-    return ["epoll"] if uring_refusal() else ["epoll", "uring"]
+    return ["epoll"] if PERSONA or uring_refusal() else ["epoll", "uring"]
 
 
 def others():
@@ -100,7 +131,7 @@ def not_run():
     lines = []
     if go_toolchain() is None:
         lines.append("no Go toolchain (1.23 or newer): the current wireguard-go is not a peer")
-    if not STANDIN and uring_refusal():
+    if not STANDIN and not PERSONA and uring_refusal():
         lines.append(f"io_uring_setup gives {uring_refusal()}: the uring engine is not run")
     return lines
 
