@@ -73,8 +73,8 @@ Results parse(const std::string& text) {
   return results;
 }
 
-// What the probe finds on a kernel of today that refuses nothing. EBADF and EBADFD say that the
-// call came as far as the kernel, or the TUN driver; see probe.cpp.
+// What the probe finds on a kernel of today that refuses nothing. EBADF, EBADFD and EIO say
+// that the call came as far as the kernel, or the TUN driver; see probe.cpp.
 const Results& today() {
   static const Results results = parse(
       "uring_setup ok\nuring_probe ok\nuring_eventfd ok\nuring_enter ok\nuring_enter_ext ok\n"
@@ -93,7 +93,8 @@ const Results& today() {
       "tun_write_whole EBADFD\ntun_writev_late EBADFD\nnull_writev_gso ok\n"
       "send_plain ok\nsend_train ok\nsend_train_away passed\nreceived plain aaaa bbbb cc\n"
       "several 4 5 5 10 5\nseveral_received plain plain aaaa bbbb cc plain\n"
-      "several_train_first ok\n");
+      "several_train_first ok\n"
+      "vnet_down_gso EIO\nvnet_down_plain EIO\ntun_down_tos EIO\ntun_down_flow EIO\n");
   return results;
 }
 
@@ -159,9 +160,10 @@ std::vector<Expected> expected() {
                       each({"set_prefer_busy", "get_prefer_busy"}, "ENOPROTOOPT")})},
       {"container", each(every_uring_call, "EPERM")},
       {"vnet-einval", joined({no_uring, each({"tun_writev_gso", "tun_writev_cut", "tun_write_whole",
-                                              "tun_writev_late"},
+                                              "tun_writev_late", "vnet_down_gso"},
                                              "EINVAL")})},
-      {"vnet-einval-late", joined({no_uring, each({"tun_writev_late"}, "EINVAL")})},
+      {"vnet-einval-late",
+       joined({no_uring, each({"tun_writev_late", "vnet_down_gso"}, "EINVAL")})},
       {"gso-eio", joined({no_uring,
                           each({"send_train", "send_train_away", "several_train_first"}, "EIO"),
                           cut_short,
@@ -203,7 +205,8 @@ TEST(Today, RefusesNothing) {
   const Outcome outcome = run({WGRING_PERSONA_PROBE});
   EXPECT_EQ(outcome.status, 0);
   EXPECT_THAT(parse(outcome.out), ::testing::ContainerEq(today()))
-      << "these tests want an unrestricted kernel of 6.2 or newer, and /dev/net/tun";
+      << "these tests want an unrestricted kernel of 6.2 or newer, and /dev/net/tun that may be "
+         "opened";
 }
 
 TEST_P(PersonaTest, DiffersFromTodayInWhatItSays) {

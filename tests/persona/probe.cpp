@@ -12,9 +12,11 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/io_uring.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -146,6 +148,56 @@ void try_tun_writes() {
   ::close(null);
 }
 
+// virtio_net_hdr; the kernel's own header is not C++.
+struct VnetHeader {
+  std::uint8_t flags = 1;     // the checksum is to be finished
+  std::uint8_t gso_type = 1;  // TCP in IPv4
+  std::uint16_t header_bytes = 40;
+  std::uint16_t segment_bytes = 8;
+  std::uint16_t checksum_start = 20;
+  std::uint16_t checksum_offset = 16;
+};
+
+// Two segments of TCP, which the kernel takes as such.
+std::array<unsigned char, 56> two_segments() {
+  std::array<unsigned char, 56> packet{0x45, 0x10, 0, 56, 0, 0, 0, 0, 64, IPPROTO_TCP};
+  packet[12] = packet[16] = 10;
+  packet[32] = 5U << 4U;
+  return packet;
+}
+
+int open_interface(short flags) {
+  const int tun = ::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  ifreq request{};
+  request.ifr_flags = flags;
+  if (::ioctl(tun, TUNSETIFF, &request) != 0) {
+    show("tun_interface", word_of(-1));
+  }
+  return tun;
+}
+
+// Interfaces that are down: EIO says that what was written is a packet to the driver.
+void try_interfaces() {
+  if (::unshare(::geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) != 0) {
+    show("unshare", word_of(-1));
+  }
+  VnetHeader header;
+  auto packet = two_segments();
+  std::array<iovec, 2> pieces{iovec{&header, sizeof header}, iovec{packet.data(), packet.size()}};
+  const int with = open_interface(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR);
+  show("vnet_down_gso", word_of(::writev(with, pieces.data(), 2)));
+  header = {.flags = 0, .gso_type = 0, .header_bytes = 0, .segment_bytes = 0, .checksum_start = 0};
+  show("vnet_down_plain", word_of(::writev(with, pieces.data(), 2)));
+  // The second byte of an IP packet is no kind of GSO: type of service, flow label.
+  const int without = open_interface(IFF_TUN | IFF_NO_PI);
+  show("tun_down_tos", word_of(::write(without, packet.data(), packet.size())));
+  packet[0] = 0x60;
+  packet[1] = 1;
+  show("tun_down_flow", word_of(::write(without, packet.data(), packet.size())));
+  ::close(with);
+  ::close(without);
+}
+
 sockaddr_in address(std::uint32_t host, std::uint16_t port) {
   sockaddr_in made{};
   made.sin_family = AF_INET;
@@ -251,5 +303,6 @@ int main(int argc, char**) {
   try_calls();
   try_tun_writes();
   try_sends();
+  try_interfaces();
   return 0;
 }
