@@ -1,6 +1,7 @@
 """What must hold of the run itself."""
 
 import pathlib
+import re
 
 import pytest
 
@@ -14,6 +15,16 @@ def test_everything_there_is_to_run_is_run():
     """Outside CI the summary says what was left out; in CI that is a failure."""
     if peers.IN_CI:
         assert peers.not_run() == []
+
+
+def filters_of(process):
+    """How many seccomp filters the kernel asks about calls of this process."""
+    status = pathlib.Path(f"/proc/{process}/status").read_text()
+    return int(re.search(r"^Seccomp_filters:\s+(\d+)$", status, re.M)[1])
+
+
+def test_the_daemon_runs_under_the_persona_asked_for(solo):
+    assert filters_of(solo.pid) >= filters_of("self") + bool(peers.PERSONA)
 
 
 def test_a_closed_space_leaves_no_process_and_no_namespace(lab, ours):
