@@ -208,11 +208,13 @@ sockaddr_in address(std::uint32_t host, std::uint16_t port) {
 
 // A datagram to one address, as a train of segments of 4 bytes when asked.
 struct Datagram {
-  Datagram(sockaddr_in to, std::string_view text) : target(to) {
+  template <typename Address>
+  Datagram(const Address& to, std::string_view text) {
+    std::memcpy(&target, &to, sizeof to);
     text.copy(payload.data(), payload.size());
     piece = {.iov_base = payload.data(), .iov_len = text.size()};
     header.msg_name = &target;
-    header.msg_namelen = sizeof target;
+    header.msg_namelen = sizeof to;
     header.msg_iov = &piece;
     header.msg_iovlen = 1;
   }
@@ -231,12 +233,22 @@ struct Datagram {
     return *this;
   }
 
-  sockaddr_in target;
+  sockaddr_storage target{};
   std::array<char, 64> payload{};
   iovec piece{};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(2)> control{};
   msghdr header{};
 };
+
+void try_train_v6(const char* name, int socket, const in6_addr& host) {
+  sockaddr_in6 target{};
+  target.sin6_family = AF_INET6;
+  target.sin6_port = htons(9);
+  target.sin6_addr = host;
+  Datagram train(target, "aaaabbbbcc");
+  train.as_train();
+  show(name, word_of(::sendmsg(socket, &train.header, 0)));
+}
 
 void show_received(const char* name, int socket) {
   std::printf("%s", name);
@@ -283,6 +295,15 @@ void try_sends() {
   show("several_train_first", word_of(::sendmmsg(from, several.data() + 2, 2, 0)));
   ::close(from);
   ::close(to);
+
+  const int both = ::socket(AF_INET6, SOCK_DGRAM, 0);
+  in6_addr mapped{};
+  mapped.s6_addr[10] = mapped.s6_addr[11] = 0xff;
+  mapped.s6_addr[12] = 127;
+  mapped.s6_addr[15] = 1;
+  try_train_v6("send_train_v6", both, in6addr_loopback);
+  try_train_v6("send_train_mapped", both, mapped);
+  ::close(both);
 }
 
 }  // namespace
