@@ -42,5 +42,7 @@ using Judge = Verdict (*)(const Call&);
 [[nodiscard]] Verdict refuse_gso_send(const Call& call);
 // The same, but loopback takes all: it computes checksums, as the device on the way does not.
 [[nodiscard]] Verdict refuse_gso_send_on_wire(const Call& call);
+// A train leaves as one datagram: the kernel does not know the control message and says nothing.
+[[nodiscard]] Verdict send_trains_whole(const Call& call);
 
 }  // namespace wgring::persona

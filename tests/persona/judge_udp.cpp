@@ -27,6 +27,7 @@ namespace {
 
 constexpr std::uint64_t messages_max = 1024;  // UIO_MAXIOV
 constexpr std::size_t control_bytes_max = 4096;
+constexpr int unknown_level = 0x7fff;  // the kernel passes over what is not for it
 
 std::uint64_t address_of(const void* there) { return reinterpret_cast<std::uint64_t>(there); }
 
@@ -48,6 +49,19 @@ bool is_loopback(const Target& target, const msghdr& message) {
           (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr) && v6.sin6_addr.s6_addr[12] == IN_LOOPBACKNET));
 }
 
+// The control message that makes a train of a datagram, in a copy of ours; nullptr: there is none.
+cmsghdr* find_segmentation(msghdr& own) {
+  for (cmsghdr* one = CMSG_FIRSTHDR(&own); one != nullptr; one = CMSG_NXTHDR(&own, one)) {
+    std::uint16_t segment_bytes = 0;
+    if (one->cmsg_level == SOL_UDP && one->cmsg_type == UDP_SEGMENT &&
+        one->cmsg_len >= CMSG_LEN(sizeof segment_bytes)) {
+      std::memcpy(&segment_bytes, CMSG_DATA(one), sizeof segment_bytes);
+      return segment_bytes != 0 ? one : nullptr;
+    }
+  }
+  return nullptr;
+}
+
 bool is_train(const Target& target, const msghdr& message) {
   if (message.msg_control == nullptr) {
     return false;
@@ -60,20 +74,19 @@ bool is_train(const Target& target, const msghdr& message) {
   msghdr own{};
   own.msg_control = control->data();
   own.msg_controllen = control->size();
-  for (cmsghdr* one = CMSG_FIRSTHDR(&own); one != nullptr; one = CMSG_NXTHDR(&own, one)) {
-    std::uint16_t segment_bytes = 0;
-    if (one->cmsg_level == SOL_UDP && one->cmsg_type == UDP_SEGMENT &&
-        one->cmsg_len >= CMSG_LEN(sizeof segment_bytes)) {
-      std::memcpy(&segment_bytes, CMSG_DATA(one), sizeof segment_bytes);
-      return segment_bytes != 0;
-    }
-  }
-  return false;
+  return find_segmentation(own) != nullptr;
 }
 
 // Copies of messages of the target, ready to be sent from here.
 class Copies {
  public:
+  [[nodiscard]] bool add(const Target& target, std::span<const mmsghdr> there) {
+    return std::ranges::all_of(there, [&](const mmsghdr& one) { return add(target, one); });
+  }
+
+  [[nodiscard]] std::vector<mmsghdr>& messages() noexcept { return messages_; }
+
+ private:
   [[nodiscard]] bool add(const Target& target, const mmsghdr& there) {
     mmsghdr own = there;
     msghdr& header = own.msg_hdr;
@@ -92,9 +105,6 @@ class Copies {
     return complete_;
   }
 
-  [[nodiscard]] std::vector<mmsghdr>& messages() noexcept { return messages_; }
-
- private:
   void* copy(const Target& target, const void* there, std::size_t bytes) {
     if (there == nullptr || bytes == 0) {
       return nullptr;
@@ -114,61 +124,64 @@ class Copies {
   bool complete_ = true;
 };
 
-// Does what the kernel would have done up to the message that fails.
-Verdict send_before(const Target& target, const Call& call, std::span<const mmsghdr> plain) {
+// The messages of a sendmsg(2) or sendmmsg(2), empty when they cannot be read.
+std::vector<mmsghdr> messages_of(const Target& target, const Call& call) {
+  if (call.number == SYS_sendmsg) {
+    const auto message = target.read_array<msghdr>(call.arguments[1], 1);
+    return message ? std::vector{mmsghdr{message->front(), 0}} : std::vector<mmsghdr>{};
+  }
+  const std::uint64_t count = std::min(call.arguments[2] & 0xffffffff, messages_max);
+  return target.read_array<mmsghdr>(call.arguments[1], static_cast<std::size_t>(count))
+      .value_or(std::vector<mmsghdr>{});
+}
+
+// The result of the call after these were sent.
+Verdict report_sent(const Target& target, const Call& call, std::span<const mmsghdr> own) {
+  if (call.number == SYS_sendmsg) {
+    return Verdict::returns(own.front().msg_len);
+  }
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    const std::uint64_t at = call.arguments[1] + i * sizeof(mmsghdr) + offsetof(mmsghdr, msg_len);
+    if (!target.write(at, &own[i].msg_len, sizeof own[i].msg_len)) {
+      return Verdict::fails_with(EFAULT);
+    }
+  }
+  return Verdict::returns(static_cast<std::int64_t>(own.size()));
+}
+
+// Does what the kernel would have done with these.
+Verdict send_here(const Target& target, const Call& call, std::span<mmsghdr> own) {
   const OwnFd socket = target.take(static_cast<int>(call.arguments[0]));
   if (!socket) {
     return Verdict::fails_with(errno);
   }
-  Copies copies;
-  for (const mmsghdr& message : plain) {
-    if (!copies.add(target, message)) {
-      return Verdict::fails_with(EFAULT);
-    }
-  }
-  const int sent =
-      ::sendmmsg(socket.get(), copies.messages().data(), static_cast<unsigned>(plain.size()),
-                 static_cast<int>(call.arguments[3]) | MSG_NOSIGNAL);
+  const std::uint64_t flags = call.arguments[call.number == SYS_sendmsg ? 2 : 3];
+  const int sent = ::sendmmsg(socket.get(), own.data(), static_cast<unsigned>(own.size()),
+                              static_cast<int>(flags) | MSG_NOSIGNAL);
   if (sent < 0) {
     return Verdict::fails_with(errno);
   }
-  for (std::size_t i = 0; i < static_cast<std::size_t>(sent); ++i) {
-    const std::uint64_t at = call.arguments[1] + i * sizeof(mmsghdr) + offsetof(mmsghdr, msg_len);
-    const unsigned bytes = copies.messages()[i].msg_len;
-    if (!target.write(at, &bytes, sizeof bytes)) {
-      return Verdict::fails_with(EFAULT);
-    }
-  }
-  return Verdict::returns(sent);
+  return report_sent(target, call, own.first(static_cast<std::size_t>(sent)));
 }
 
 enum class Loopback : std::uint8_t { refused_too, passes };
 
 Verdict judge_send(const Call& call, Loopback loopback) {
   const Target target(call.thread);
-  const auto refused = [&](const msghdr& message) {
-    return is_train(target, message) &&
-           (loopback == Loopback::refused_too || !is_loopback(target, message));
-  };
-  if (call.number == SYS_sendmsg) {
-    const auto message = target.read_array<msghdr>(call.arguments[1], 1);
-    return message && refused(message->front()) ? Verdict::fails_with(EIO) : Verdict::carry_on();
-  }
-  const std::uint64_t count = std::min(call.arguments[2] & 0xffffffff, messages_max);
-  const auto messages =
-      target.read_array<mmsghdr>(call.arguments[1], static_cast<std::size_t>(count));
-  if (!messages) {
+  const std::vector<mmsghdr> messages = messages_of(target, call);
+  const auto first = std::ranges::find_if(messages, [&](const mmsghdr& message) {
+    return is_train(target, message.msg_hdr) &&
+           (loopback == Loopback::refused_too || !is_loopback(target, message.msg_hdr));
+  });
+  if (first == messages.end()) {
     return Verdict::carry_on();
   }
-  const auto first = std::ranges::find_if(
-      *messages, [&](const mmsghdr& message) { return refused(message.msg_hdr); });
-  if (first == messages->end()) {
-    return Verdict::carry_on();
-  }
-  if (first == messages->begin()) {
+  if (first == messages.begin()) {
     return Verdict::fails_with(EIO);
   }
-  return send_before(target, call, {messages->begin(), first});
+  Copies copies;
+  return copies.add(target, {messages.begin(), first}) ? send_here(target, call, copies.messages())
+                                                       : Verdict::fails_with(EFAULT);
 }
 
 }  // namespace
@@ -176,5 +189,24 @@ Verdict judge_send(const Call& call, Loopback loopback) {
 Verdict refuse_gso_send(const Call& call) { return judge_send(call, Loopback::refused_too); }
 
 Verdict refuse_gso_send_on_wire(const Call& call) { return judge_send(call, Loopback::passes); }
+
+Verdict send_trains_whole(const Call& call) {
+  const Target target(call.thread);
+  const std::vector<mmsghdr> messages = messages_of(target, call);
+  if (std::ranges::none_of(
+          messages, [&](const mmsghdr& message) { return is_train(target, message.msg_hdr); })) {
+    return Verdict::carry_on();
+  }
+  Copies copies;
+  if (!copies.add(target, messages)) {
+    return Verdict::fails_with(EFAULT);
+  }
+  for (mmsghdr& own : copies.messages()) {
+    if (cmsghdr* const segmentation = find_segmentation(own.msg_hdr)) {
+      segmentation->cmsg_level = unknown_level;
+    }
+  }
+  return send_here(target, call, copies.messages());
+}
 
 }  // namespace wgring::persona

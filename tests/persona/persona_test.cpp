@@ -141,6 +141,11 @@ Results of_4_19() {
                  each({"set_zerocopy"}, "without_a_name")});
 }
 
+Results of_4_14() {
+  return joined({of_4_19(), each({"set_udp_segment", "get_udp_segment"}, "ENOPROTOOPT"),
+                 each({"rseq"}, "ENOSYS"), each({"tun_steering"}, "EINVAL")});
+}
+
 struct Expected {
   std::string persona;
   Results different;
@@ -152,8 +157,10 @@ std::vector<Expected> expected() {
   const Results no_uring = each(every_uring_call, "ENOSYS");
   const Results cut_short{{"several", "2 5 5 0 0"}, {"several_received", "plain plain"}};
   return {
-      {"4.14", joined({of_4_19(), each({"set_udp_segment", "get_udp_segment"}, "ENOPROTOOPT"),
-                       each({"rseq"}, "ENOSYS"), each({"tun_steering"}, "EINVAL")})},
+      {"4.14", of_4_14()},
+      {"4.14-sends", joined({of_4_14(),
+                             {{"received", "plain aaaabbbbcc"},
+                              {"several_received", "plain plain aaaabbbbcc plain"}}})},
       {"4.19", of_4_19()},
       {"5.4", joined({each({"uring_probe", "uring_enter_ext"}, "EINVAL"),
                       each(calls_since_5_5, "ENOSYS"), each(every_uso, "EINVAL"),
