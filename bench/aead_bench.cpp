@@ -2,17 +2,19 @@
 // in place and not. For a comparison let the runs alternate, and read the medians:
 //   bench_aead --benchmark_repetitions=9 --benchmark_enable_random_interleaving=true
 //              --benchmark_report_aggregates_only=true
-#include <cstdio>
 #include <string>
 #include <vector>
 
-#include <benchmark/benchmark.h>
-
+#include "bench/support/stage.hpp"
 #include "crypto/aead.hpp"
-#include "crypto/self_test.hpp"
 
-namespace wgring::crypto {
+namespace wgring::bench {
 namespace {
+
+using crypto::Aead;
+using crypto::OpenSegment;
+using crypto::SealSegment;
+using crypto::tag_bytes;
 
 enum class Place { apart, same };
 
@@ -55,29 +57,20 @@ std::vector<SealSegment> seal_segments(Buffers& buffers, const Shape& shape) {
   return train;
 }
 
-void count(benchmark::State& state, const Shape& shape) {
-  const auto packets = static_cast<std::int64_t>(shape.packets);
-  state.SetItemsProcessed(state.iterations() * packets);
-  state.SetBytesProcessed(state.iterations() * packets *
-                          static_cast<std::int64_t>(shape.plain_bytes));
-  state.counters["per_packet"] =
-      benchmark::Counter(static_cast<double>(state.iterations() * packets),
-                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+Work work_of(const Shape& shape) {
+  return {.items = static_cast<std::int64_t>(shape.packets),
+          .bytes = static_cast<std::int64_t>(shape.packets * shape.plain_bytes)};
 }
 
-void seal(benchmark::State& state, Shape shape) {
+void seal(benchmark::State& state, const Shape& shape) {
   Buffers buffers(shape);
   const std::vector<SealSegment> train = seal_segments(buffers, shape);
-  for (auto _ : state) {
-    shape.aead->seal(key, train);
-    benchmark::ClobberMemory();
-  }
-  count(state, shape);
+  measure(state, work_of(shape), [&] { shape.aead->seal(key, train); });
 }
 
 // Out of place the same sealed bytes are opened again and again. In place a train is only good
 // once, so what is opened there is sealed first and the seal is not timed: use long trains.
-void open(benchmark::State& state, Shape shape) {
+void open(benchmark::State& state, const Shape& shape) {
   Buffers buffers(shape);
   const std::vector<SealSegment> seals = seal_segments(buffers, shape);
   std::vector<OpenSegment> opens(shape.packets);
@@ -88,26 +81,22 @@ void open(benchmark::State& state, Shape shape) {
                 .counter = i,
                 .opened = false};
   }
-  shape.aead->seal(key, seals);
-  for (auto _ : state) {
-    if (shape.place == Place::same) {
-      state.PauseTiming();
-      shape.aead->seal(key, seals);
-      state.ResumeTiming();
-    }
-    shape.aead->open(key, opens);
-    benchmark::ClobberMemory();
+  const auto open_train = [&] { shape.aead->open(key, opens); };
+  if (shape.place == Place::same) {
+    measure_prepared(state, work_of(shape), [&] { shape.aead->seal(key, seals); }, open_train);
+  } else {
+    shape.aead->seal(key, seals);
+    measure(state, work_of(shape), open_train);
   }
   for (const OpenSegment& segment : opens) {
     if (!segment.opened) {
       state.SkipWithError("an honest packet was refused");
     }
   }
-  count(state, shape);
 }
 
-void add(const Aead& aead) {
-  for (const std::size_t plain_bytes : {64U, 512U, 1424U, 8944U}) {
+void add_of(const Aead& aead) {
+  for (const std::size_t plain_bytes : {64U, 512U, 1420U, 8944U}) {
     for (const std::size_t packets : {1U, 8U, 64U}) {
       for (const Place place : {Place::apart, Place::same}) {
         const Shape shape{
@@ -115,9 +104,9 @@ void add(const Aead& aead) {
         const std::string tail = std::string(aead.name) + "/" + std::to_string(plain_bytes) + "x" +
                                  std::to_string(packets) +
                                  (place == Place::same ? "/in_place" : "/apart");
-        benchmark::RegisterBenchmark(("seal/" + tail).c_str(), seal, shape);
+        add("seal/" + tail, [shape](benchmark::State& state) { seal(state, shape); });
         if (place == Place::apart || packets == 64) {
-          benchmark::RegisterBenchmark(("open/" + tail).c_str(), open, shape);
+          add("open/" + tail, [shape](benchmark::State& state) { open(state, shape); });
         }
       }
     }
@@ -125,25 +114,11 @@ void add(const Aead& aead) {
 }
 
 }  // namespace
-}  // namespace wgring::crypto
 
-int main(int argc, char** argv) {
-  namespace crypto = wgring::crypto;
-  if (!crypto::initialise()) {
-    return 1;
+void add_benchmarks() {
+  for (const Aead* const aead : backends()) {
+    add_of(*aead);
   }
-  for (const char* name : {"boringssl", "ipsec-mb", "sodium"}) {
-    const wgring::Result<const crypto::Aead*> chosen = crypto::choose_aead(name);
-    if (!chosen) {
-      std::fprintf(stderr, "%s is not measured: %s\n", name, chosen.error().what.data());
-      continue;
-    }
-    crypto::add(**chosen);
-  }
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
-    return 1;
-  }
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
 }
+
+}  // namespace wgring::bench
