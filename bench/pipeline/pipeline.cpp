@@ -14,7 +14,9 @@ constexpr std::uint64_t hash_prime = 0x100'0000'01b3ULL;
 Pipeline::Pipeline(const crypto::Aead& aead, const Load& load)
     : pair_(aead, load.sessions), tun_(load) {}
 
-void Pipeline::turn() {
+void Pipeline::turn() { step(); }
+
+void Pipeline::step() {
   const std::uint64_t before = totals_.packets;
   tun_.read([this](std::span<const noise::Plain> batch) {
     const Now now = pair_.tick();
@@ -31,7 +33,7 @@ std::uint64_t Pipeline::hash_of_turns(int turns) {
   hash_ = hash_start;
   hashing_ = true;
   for (int i = 0; i < turns; ++i) {
-    turn();
+    step();
   }
   hashing_ = false;
   return hash_;
