@@ -20,7 +20,7 @@ void Pipeline::step() {
   const std::uint64_t before = totals_.packets;
   tun_.read([this](std::span<const noise::Plain> batch) {
     const Now now = pair_.tick();
-    pair_.sender().on_tun(batch, now, *sent_);
+    WG_ASSERT(pair_.sender().on_tun(batch, now, *sent_) == batch.size());
     carry(now);
     // As the shard asks before it sleeps.
     WG_ASSERT(pair_.sender().next_deadline().at > now.boottime);

@@ -17,6 +17,7 @@ TunEnd::TunEnd(const Load& load) : load_(load), random_(seed) {
   }
   if (load.kind == Load::Kind::super) {
     super_ = super_packet_of(flow, load.bytes);
+    copy_bytes(super_headers_, Bytes{super_.bytes}.first(super_headers_.size()));
     super_.bytes.resize(super_.bytes.size() + noise::plain_tailroom_bytes);
   }
 }

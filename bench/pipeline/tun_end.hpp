@@ -39,27 +39,16 @@ class TunEnd {
   }
 
  private:
-  // The adapter of super-packets. The core does not split yet, and a packet of one train may not
-  // be overwritten before the train is sealed: the segments are copied out. Once Plain has its
-  // `offload`, these are the two lines (and plains_ is for lone packets only):
-  //   const noise::Plain plain{.data = super_.bytes.data(), .bytes = bytes, .offload = header};
-  //   feed(std::span<const noise::Plain>{&plain, 1});
+  // The core cuts it where it lies, so its headers are written anew each time.
   template <typename Feed>
   void read_super(Feed&& feed) {
+    copy_bytes(super_.bytes, super_headers_);
     readdress(super_.bytes.data());
-    auto splitter = noise::Splitter::open(
-        MutableBytes{super_.bytes}.first(super_.bytes.size() - noise::plain_tailroom_bytes),
-        super_.header);
-    WG_ASSERT(splitter.has_value());
-    while (!splitter->done()) {
-      std::size_t count = 0;
-      for (; count < plains_.size() && !splitter->done(); ++count) {
-        const MutableBytes segment = splitter->next();
-        plains_[count].bytes = static_cast<std::uint32_t>(segment.size());
-        copy_bytes({plains_[count].data, segment.size()}, segment);
-      }
-      feed(std::span<const noise::Plain>{plains_}.first(count));
-    }
+    const std::size_t bytes = super_.bytes.size() - noise::plain_tailroom_bytes;
+    const noise::Plain plain{.data = super_.bytes.data(),
+                             .bytes = static_cast<std::uint32_t>(bytes),
+                             .offload = super_.header};
+    feed(std::span<const noise::Plain>{&plain, 1});
   }
   void readdress(std::uint8_t* packet) noexcept {
     if (load_.sessions > 1) {
@@ -72,6 +61,7 @@ class TunEnd {
   std::vector<Packet> buffers_;
   std::vector<noise::Plain> plains_;
   SuperPacket super_;
+  ByteArray<noise::Splitter::headers_bytes_max> super_headers_{};
 };
 
 }  // namespace wgring::bench
