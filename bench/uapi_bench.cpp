@@ -73,7 +73,7 @@ class Daemon {
                                       .entropy = tun::system_entropy()});
     WG_ASSERT(started.has_value());
     shard_ = std::move(*started);
-    interface_ = std::make_unique<Interface>(*shard_);
+    interface_ = std::make_unique<Interface>(*shard_, tun::ReceiveRuns::on);
   }
 
   void set(const std::string& text) {
