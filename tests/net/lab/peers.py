@@ -12,18 +12,16 @@ import functools
 import hashlib
 import os
 import pathlib
-import re
 import shlex
 import shutil
 
 from lab.daemon import Implementation
 from lab.run import LabError, run
+from peers.build import ROOT, build, go_toolchain
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 STANDIN = os.environ.get("WGRING_STANDIN") == "1"
 PERSONA = os.environ.get("WGRING_PERSONA", "")
-GO_MINOR_MIN = 23
 
 TOOLS = {
     "wg": "wireguard-tools", "wg-quick": "wireguard-tools", "ip": "iproute2", "ss": "iproute2",
@@ -79,27 +77,8 @@ def debian_wireguard_go():
     return Implementation("wireguard-go", shutil.which("wireguard-go"))
 
 
-@functools.cache
-def go_toolchain():
-    """Path of a `go` that can read our go.mod, or None. Debian 12's own one is too old."""
-    for path in (None, "/usr/local/go/bin"):
-        go = shutil.which("go", path=path)
-        version = re.search(r"go1\.(\d+)", run([go, "version"]).out) if go else None
-        if version and int(version[1]) >= GO_MINOR_MIN:
-            return go
-    return None
-
-
 def current_wireguard_go():
-    """Built once per content of peers/wireguard-go."""
-    go, source = go_toolchain(), ROOT / "tests/net/peers/wireguard-go"
-    digest = hashlib.sha256((source / "go.mod").read_bytes() + (source / "go.sum").read_bytes())
-    binary = ROOT / f"build/peers/{digest.hexdigest()[:16]}/wireguard-go-now"
-    if not binary.exists():
-        publish(binary, lambda path: run(
-            [go, "-C", source, "build", "-trimpath", "-o", path, "golang.zx2c4.com/wireguard"],
-            timeout=300))
-    return Implementation("wireguard-go-current", binary)
+    return Implementation("wireguard-go-current", build("wireguard-go"))
 
 
 @functools.cache
