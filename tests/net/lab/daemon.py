@@ -15,8 +15,9 @@ SANITIZER_MARKS = ("Sanitizer:", "runtime error:", "WARNING: ThreadSanitizer")
 class Implementation:
     """A program that honours the contract `prog [-f] IFNAME`, with the options we start it by."""
 
-    def __init__(self, name, path, options=()):
+    def __init__(self, name, path, options=(), env=None):
         self.name, self.path, self.options = name, pathlib.Path(path), list(options)
+        self.env = env or {}
 
     def argv(self, ifname, *more):
         return [str(self.path), *self.options, *more, ifname]
@@ -53,7 +54,8 @@ class Daemon:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def start(self, *more, env=None, wait_ready=True, pass_fds=()):
-        environment = {**os.environ, "LOG_LEVEL": "debug", **(env or {})}
+        environment = {**os.environ, "LOG_LEVEL": "debug", **self.implementation.env,
+                       **(env or {})}
         with self.log_path.open("a") as log:
             self.process, self.pid = self.space.popen(
                 self.implementation.argv(self.ifname, "-f", *more), env=environment,

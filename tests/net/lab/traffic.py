@@ -81,9 +81,13 @@ def iperf_server(space, address):
 def iperf(client, server, address, *options, seconds=1):
     """One run, with a server of its own; returns the `end` part of iperf3's report."""
     with iperf_server(server, address):
-        result = client.run("iperf3", "-J", "-c", address, "-p", IPERF_PORT, "-t", seconds,
-                            "--connect-timeout", 5000, *options, timeout=seconds + 25,
-                            check=False)
+        return iperf_client(client, address, *options, seconds=seconds)
+
+
+def iperf_client(client, address, *options, seconds=1):
+    """One run against a server that listens already."""
+    result = client.run("iperf3", "-J", "-c", address, "-p", IPERF_PORT, "-t", seconds,
+                        "--connect-timeout", 5000, *options, timeout=seconds + 25, check=False)
     try:
         report = json.loads(result.out)
     except ValueError:

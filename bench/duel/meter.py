@@ -1,0 +1,66 @@
+"""What the kernel says of a process and of the machine, and differences of that over time."""
+
+import contextlib
+import os
+import pathlib
+import re
+import time
+
+TICKS = os.sysconf("SC_CLK_TCK")
+BUSY = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq of the cpu line; idle and steal are not
+STEAL = 7
+
+
+def status(pid):
+    return pathlib.Path(f"/proc/{pid}/status").read_text()
+
+
+def kilobytes(pid, name):
+    return int(re.search(rf"^{name}:\s+(\d+) kB", status(pid), re.M)[1])
+
+
+def peak_mb(pid):
+    return kilobytes(pid, "VmHWM") * 1024 / 1e6
+
+
+def resident_mb(pid):
+    return kilobytes(pid, "VmRSS") * 1024 / 1e6
+
+
+def cpu_seconds(pid):
+    """User and system time of all threads, ended ones and kernel workers of a ring included."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def wakeups(pid):
+    """How often a thread of the process went to sleep of its own will, thus was woken later."""
+    total = 0
+    for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread may end while we look
+            text = (thread / "status").read_text()
+            total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.M)[1])
+    return total
+
+
+def machine_seconds():
+    """(busy, stolen) of all processors together."""
+    fields = pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    return sum(int(fields[at]) for at in BUSY) / TICKS, int(fields[STEAL]) / TICKS
+
+
+class Meter:
+    """Started when made; read() gives what has been used since, by these processes together."""
+
+    def __init__(self, pids):
+        self.pids = pids
+        self._begin = self._now()
+
+    def _now(self):
+        busy, stolen = machine_seconds()
+        return {"wall_s": time.monotonic(), "daemon_s": sum(map(cpu_seconds, self.pids)),
+                "system_s": busy, "stolen_s": stolen, "wakeups": sum(map(wakeups, self.pids))}
+
+    def read(self):
+        now = self._now()
+        return {name: now[name] - self._begin[name] for name in now}
