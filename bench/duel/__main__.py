@@ -35,6 +35,7 @@ def arguments(words):
     report = commands.add_parser("report", help="make an HTML page of a result")
     report.add_argument("json", type=pathlib.Path, nargs="?", default=LATEST)
     report.add_argument("--output", type=pathlib.Path, help="default: beside the JSON")
+    report.add_argument("--text", action="store_true", help="print the tables, make no page")
     options = parser.parse_args(words)
     if options.command == "duel" and (options.rounds < 1 or options.seconds < 1):
         parser.error("--rounds and --seconds are at least 1")
@@ -95,8 +96,12 @@ def command_report(parser, options):
         parser.error(f"no result of a duel: {error}")
     if document.get("format") != rounds.FORMAT or document.get("kind") != "duel":
         parser.error(f"{options.json} is not the result of a duel of this version")
+    document = summary.complete(document)
+    if options.text:
+        say("\n".join(table.lines(document)))
+        return 0
     path = options.output or options.json.with_suffix(".html")
-    write(path, page.html(summary.complete(document)))
+    write(path, page.html(document))
     say(str(path))
     return 0
 

@@ -57,13 +57,17 @@ def card(document, style, trial, figure, base_name):
             '<p class="told" aria-live="polite"></p></figure>')
 
 
+def anchor(heading):
+    return heading.lower().replace(" ", "-")
+
+
 def section(document, style, base_name, heading, text, trials, figures):
     names = [name for name in document["figures"] if matches(name, trials)]
     cards = [card(document, style, trial, figure, base_name) for figure in figures
              for trial in names if figure in document["figures"][trial]]
     if not cards:
         return ""
-    return (f"<section><h2>{escape(heading)}</h2><p>{escape(text)}</p>"
+    return (f'<section id="{anchor(heading)}"><h2>{escape(heading)}</h2><p>{escape(text)}</p>'
             f'<div class="cards">{"".join(cards)}</div></section>')
 
 
@@ -74,6 +78,13 @@ def target_cell(line):
             f'<span>{mark} {escape(word)}</span></td>')
 
 
+def reached(lines, name):
+    """How many of the targets that were measured one contestant reaches."""
+    measured = [line["verdict"] for line in lines
+                if line["contestant"] == name and line["ratio"] is not None]
+    return f"{len(measured) - measured.count('missed')} of {len(measured)}"
+
+
 def targets(document):
     """A line per target and opponent, a column per contestant of ours."""
     lines = document["targets"]
@@ -82,15 +93,17 @@ def targets(document):
     names = list(dict.fromkeys(line["contestant"] for line in lines))
     rows = {}
     for line in lines:
-        key = line["title"], table.AGAINST[line["against"]], table.wanted(line)
+        wanted = table.wanted(line).replace(">= ", "≥\u00a0").replace("<= ", "≤\u00a0")
+        key = line["title"], table.AGAINST[line["against"]], wanted
         rows.setdefault(key, {})[line["contestant"]] = target_cell(line)
     body = "".join(f'<tr><th scope="row">{escape(title)}<small>against {escape(against)}, '
                    f'{escape(text)}</small></th>{"".join(cells.get(name, "") for name in names)}'
                    "</tr>" for (title, against, text), cells in rows.items())
-    heads = "".join(f"<th>{escape(name)}</th>" for name in names)
-    return ('<section><h2>Targets</h2><p>Ratios of medians of this run; in brackets the one we '
-            f'would like even more.</p><div class="wide"><table class="targets"><thead><tr><th>'
-            f"</th>{heads}</tr></thead><tbody>{body}</tbody></table></div></section>")
+    heads = "".join(f"<th>{escape(name)}<small>{reached(lines, name)}</small></th>"
+                    for name in names)
+    return ('<section id="targets"><h2>Targets</h2><p>Ratios of medians of this run; in brackets '
+            'what we would like even more.</p><div class="wide"><table class="targets"><thead>'
+            f"<tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div></section>")
 
 
 def failures(document):
@@ -100,14 +113,15 @@ def failures(document):
               f"{one['round']}<pre>{escape(one['failure'])}</pre></li>"
               for one in failures_of(document)]
     if not items:
-        return "<section><h2>Failures</h2><p>None.</p></section>"
-    return f'<section class="failures"><h2>Failures</h2><ul>{"".join(items)}</ul></section>'
+        return '<section id="failures"><h2>Failures</h2><p>None.</p></section>'
+    return ('<section id="failures" class="failures"><h2>Failures</h2>'
+            f'<ul>{"".join(items)}</ul></section>')
 
 
 def everything(document):
     text = "\n".join(table.lines(document))
-    return f"<section><details><summary>All figures as text</summary><pre>{escape(text)}</pre>" \
-           "</details></section>"
+    return ("<section><h2>Everything</h2><details><summary>All figures as text</summary>"
+            f"<pre>{escape(text)}</pre></details></section>")
 
 
 def head(document, style, base_name):
@@ -128,14 +142,23 @@ def head(document, style, base_name):
         f'</ul><label>Ratios against <select id="base">{options}</select></label></header>')
 
 
+def navigation(sections):
+    """Links to the sections that are there."""
+    found = [heading for heading in ("Targets", *[one[0] for one in SECTIONS], "Failures")
+             if f'<section id="{anchor(heading)}"' in sections]
+    return "<nav>" + " ".join(f'<a href="#{anchor(heading)}">{escape(heading)}</a>'
+                              for heading in found) + "</nav>"
+
+
 def html(document):
     style = styles(document)
     base_name = GO if GO in style else next(iter(style), "")
-    sections = "".join(section(document, style, base_name, *one) for one in SECTIONS)
+    sections = targets(document) + "".join(
+        section(document, style, base_name, *one) for one in SECTIONS) + failures(document)
     return ('<!doctype html><html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             '<meta name="color-scheme" content="light dark">'
             f"<title>wgring: the duel</title><style>{(HERE / 'page.css').read_text()}</style>"
-            f"</head><body>{head(document, style, base_name)}<main>{targets(document)}{sections}"
-            f"{failures(document)}{everything(document)}</main>"
+            f"</head><body>{head(document, style, base_name)}{navigation(sections)}"
+            f"<main>{sections}{everything(document)}</main>"
             f"<script>{(HERE / 'page.js').read_text()}</script></body></html>\n")
