@@ -29,7 +29,7 @@ class Command(Implementation):
         self.words = shlex.split(command)
         program = shutil.which(self.words[0]) if self.words else None
         if program is None or "{ifname}" not in command:
-            raise LabError(f"{name}: a program that exists and {{ifname}} are needed: {command}")
+            raise LabError(f"a program that exists and {{ifname}} are needed: {command!r}")
         super().__init__(name, program, env=QUIET)
 
     def argv(self, ifname, *more):

@@ -21,7 +21,7 @@ import sys
 import time
 
 BATCH = 32
-SILENCE_S = 0.6
+SILENCE_S, SPARE_S = 0.4, 8
 SO_MEMINFO, SO_RCVBUFFORCE, MEMINFO_DROPS = 55, 33, 8
 MSG_WAITFORONE = 0x10000
 BUFFER_BYTES = 16 << 20
@@ -66,7 +66,7 @@ class Batch:
 
 
 def sink(address, port, seconds):
-    """Counts until nothing has come for a while after the first datagram, or time is over."""
+    """Counts for a time from the first datagram on, and then until nothing comes for a while."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO,
@@ -74,14 +74,14 @@ def sink(address, port, seconds):
     sock.bind((address, port))
     print("ready", flush=True)
     batch, fd, received, first, last = Batch(2048), sock.fileno(), 0, 0.0, 0.0
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + seconds + SPARE_S
+    while (now := time.monotonic()) < deadline:
         got = batch.receive(fd)
         if got > 0:
             last = time.monotonic()
             first = first or last
             received += got
-        elif received:
+        elif received and now - first > seconds:
             break
     dropped = struct.unpack("9I", sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36))
     return {"received": received, "dropped": dropped[MEMINFO_DROPS], "seconds": last - first}

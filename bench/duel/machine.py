@@ -6,6 +6,7 @@ import platform
 import re
 
 from lab.run import run
+from peers import build
 from peers.build import ROOT
 
 FLAGS = ("aes", "vaes", "avx2", "avx512f", "avx512ifma", "vpclmulqdq", "hypervisor")
@@ -40,6 +41,10 @@ def describe():
         "system": first(r'^PRETTY_NAME="(.*)"$',
                         release.read_text() if release.exists() else ""),
         "iperf3": first(r"iperf ([\d.]+)", run(["iperf3", "--version"], check=False).text),
+        "go": first(r"go version go(\S+)", run([build.go_toolchain() or "false", "version"],
+                                               check=False).out),
+        "rust": first(r"cargo (\S+)", run([build.rust_toolchain(0) or "false", "--version"],
+                                          check=False).out),
         "load_before": round(os.getloadavg()[0], 2),
         "commit": commit(),
     }

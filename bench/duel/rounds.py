@@ -7,7 +7,7 @@ in one round is later in the next.
 import datetime
 import time
 
-from duel import contestants, machine
+from duel import contestants, machine, meter
 from duel.trials import BY_NAME, TRIALS
 from lab.run import LabError
 from peers import build
@@ -19,7 +19,7 @@ FAILURE_LINES, FAILURE_COLUMNS = 12, 300
 def resolve_all(names, say):
     """(contestants that can start, reasons of the others)."""
     ready, reasons = [], {}
-    for name in names:
+    for name in dict.fromkeys(names):
         try:
             if name in build.NAMES and not build.binary_of(name).exists():
                 say(f"building {name} {build.version_of(name)}: takes a minute or two, once")
@@ -48,13 +48,14 @@ def schedule(rounds, trials, ready):
 
 def measure(trial, contestant, seconds):
     """One sample: figures, or the failure in words."""
-    begin = time.monotonic()
+    begin, stolen = time.monotonic(), meter.machine_seconds(meter.STOLEN)
     try:
         sample = {"figures": {name: round(value, 6) for name, value
                               in trial.run(contestant, seconds).items()}}
     except Exception as error:  # whatever went wrong is this contestant's result
         sample = {"failure": short(f"{type(error).__name__}: {error}")}
     sample["seconds"] = round(time.monotonic() - begin, 2)
+    sample["stolen_s"] = round(meter.machine_seconds(meter.STOLEN) - stolen, 2)
     return sample
 
 

@@ -79,6 +79,8 @@ def machine_lines(document):
            f"{about['memory_gb']} GB, Linux {about['kernel']}, {about['system']}")
     yield (f"commit {about['commit']}, {document['started']}, {settings['rounds']} rounds, "
            f"{settings['seconds']} s a trial, {document['seconds'] / 60:.1f} min in all")
+    stolen = sum(sample.get("stolen_s", 0) for sample in document["samples"])
+    yield f"load before {about['load_before']}, {stolen:.1f} CPU s taken by a hypervisor meanwhile"
     for one in document["contestants"]:
         yield f"  {one['name']} {one['version']}".rstrip()
 
