@@ -22,10 +22,10 @@ BUILT = ROOT / "build/peers"
 GO_MINOR_MIN = 23
 BUILD_SECONDS_MAX = 900
 
-# name: (crate, version, lowest Rust 1.x that we build it with)
+# name: (crate, program in it, version, lowest Rust 1.x that we build it with)
 CRATES = {
-    "boringtun": ("boringtun-cli", "0.7.1", 85),
-    "gotatun": ("gotatun-cli", "0.10.2", 95),
+    "boringtun": ("boringtun-cli", "boringtun-cli", "0.7.1", 85),
+    "gotatun": ("gotatun-cli", "gotatun", "0.10.2", 95),
 }
 NAMES = ("wireguard-go", *CRATES)
 
@@ -57,7 +57,7 @@ def why_not(name):
         return None
     if name == "wireguard-go":
         return None if go_toolchain() else f"no Go toolchain (1.{GO_MINOR_MIN} or newer) on PATH"
-    minor_min = CRATES[name][2]
+    minor_min = CRATES[name][3]
     return None if rust_toolchain(minor_min) else f"no cargo (1.{minor_min} or newer) on PATH"
 
 
@@ -71,8 +71,8 @@ def binary_of(name):
         pins = [(go_module() / file).read_bytes() for file in ("go.mod", "go.sum")]
         digest = hashlib.sha256(b"".join(pins)).hexdigest()[:16]
         return BUILT / digest / "wireguard-go-now"
-    crate, version, _ = CRATES[name]
-    return BUILT / f"{crate}-{version}" / "bin" / crate
+    crate, program, version, _ = CRATES[name]
+    return BUILT / f"{crate}-{version}" / "bin" / program
 
 
 def version_of(name):
@@ -81,7 +81,7 @@ def version_of(name):
         pin = re.search(r"^require golang\.zx2c4\.com/wireguard (\S+)$",
                         (go_module() / "go.mod").read_text(), re.M)
         return pin[1]
-    return CRATES[name][1]
+    return CRATES[name][2]
 
 
 def build_go(binary):
@@ -94,13 +94,13 @@ def build_go(binary):
 
 def build_crate(name, binary):
     """Into a folder of its own first: an interrupted build leaves nothing that looks finished."""
-    crate, version, minor_min = CRATES[name]
+    crate, _, version, minor_min = CRATES[name]
     home = binary.parents[1]
     fresh = home.with_name(f"new-{crate}-{os.getpid()}")
     BUILT.mkdir(parents=True, exist_ok=True)
     try:
         run([rust_toolchain(minor_min), "install", crate, "--version", version, "--locked",
-             "--quiet", "--no-track", "--root", fresh], timeout=BUILD_SECONDS_MAX)
+             "--quiet", "--root", fresh], timeout=BUILD_SECONDS_MAX)
         with contextlib.suppress(OSError):  # another run was faster
             fresh.rename(home)
     finally:
@@ -117,6 +117,8 @@ def build(name):
             build_go(binary)
         else:
             build_crate(name, binary)
+    if not binary.exists():
+        raise LabError(f"{name} was built, but there is no {binary.name} in it")
     return binary
 
 
