@@ -38,9 +38,10 @@ class Arena:
             end.daemon.start(wait_ready=False)
         for end, other in (self.ends, self.ends[::-1]):
             end.daemon.wait_ready()
-            end.up(MTU)
-            # At once: not all of them take an endpoint for a peer that they know already.
-            end.add_peer(other, more=f"endpoint {other.endpoint(4)}")
+            end.wg.configure("setconf", configuration(end, other))
+            end.space.address(DEVICE, f"{end.inner4}/24")
+            end.space.ip(f"link set {DEVICE} mtu {MTU} up")
+            end.space.wait_udp_port(end.port)
 
     @property
     def pids(self):
@@ -57,6 +58,13 @@ class Arena:
         for end in self.ends if self.contestant.implementation else ():
             if not end.daemon.running:
                 raise LabError(f"{self.contestant} on the {end.name} ended during the trial")
+
+
+def configuration(end, other):
+    """All in one, as wg-quick does it: some stumble over a change of what they have already."""
+    return (f"[Interface]\nPrivateKey = {end.key.private}\nListenPort = {end.port}\n"
+            f"[Peer]\nPublicKey = {other.key.public}\nAllowedIPs = {other.inner4}/32\n"
+            f"Endpoint = {other.endpoint(4)}\n")
 
 
 def last_words(lab, lines=16):

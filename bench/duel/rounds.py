@@ -5,6 +5,7 @@ in one round is later in the next.
 """
 
 import datetime
+import re
 import time
 
 from duel import contestants, machine, meter
@@ -13,7 +14,7 @@ from lab.run import LabError
 from peers import build
 
 FORMAT = 1
-FAILURE_LINES, FAILURE_COLUMNS = 12, 300
+FAILURE_HEAD, FAILURE_LINES, FAILURE_COLUMNS = 4, 14, 300
 
 
 def resolve_all(names, say):
@@ -31,9 +32,11 @@ def resolve_all(names, say):
 
 def short(error):
     """Enough of an error to know what happened."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    kept = lines if len(lines) <= FAILURE_LINES else [lines[0], "…", *lines[2 - FAILURE_LINES:]]
-    return "\n".join(line[:FAILURE_COLUMNS] for line in kept)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = plain.strip().splitlines() or [type(error).__name__]
+    if len(lines) > FAILURE_LINES:
+        lines = [*lines[:FAILURE_HEAD], "…", *lines[FAILURE_HEAD + 1 - FAILURE_LINES:]]
+    return "\n".join(line[:FAILURE_COLUMNS] for line in lines)
 
 
 def schedule(rounds, trials, ready):
