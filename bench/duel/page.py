@@ -51,7 +51,8 @@ def card(document, style, trial, figure, base_name):
     failed = {sample["contestant"] for sample in failures_of(document)
               if sample["trial"] == trial}
     heading = table.titles(document)[trial]
-    drawing = chart.svg(f"{heading}: {title}", found, failed, style, unit, digits, base_name)
+    drawing = chart.svg(f"{heading}: {title}", found, failed, style,
+                        unit.partition(" ")[0], digits, base_name)
     return (f'<figure><figcaption><h3>{escape(heading)}</h3><p>{escape(title)}, {escape(unit)}'
             f'<span class="better">{DIRECTION[better]}</span></p></figcaption>{drawing}'
             '<p class="told" aria-live="polite"></p></figure>')
