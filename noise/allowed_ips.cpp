@@ -31,9 +31,21 @@ bool AllowedIps::ensure(std::uint32_t more_prefixes, PeerId highest_peer) noexce
   const std::uint32_t needed = 2 * more_prefixes;
   const std::uint32_t fresh = needed > free_count_ ? needed - free_count_ : 0;
   // Never more than the limit, since n prefixes use less than 2n nodes at any time.
-  const std::size_t high = std::min(std::size_t{nodes_high_} + fresh, node_limit(prefixes_max_));
+  return ensure_memory(std::min(std::size_t{nodes_high_} + fresh, node_limit(prefixes_max_)),
+                       highest_peer);
+}
+
+bool AllowedIps::ensure_total(std::uint32_t prefixes, PeerId highest_peer) noexcept {
+  if (highest_peer >= peers_max_ || prefixes > prefixes_max_) {
+    return false;
+  }
+  // Every node that is in use now will be free.
+  return ensure_memory(node_limit(prefixes), highest_peer);
+}
+
+bool AllowedIps::ensure_memory(std::size_t node_count, PeerId highest_peer) noexcept {
   const std::uint32_t peers = std::max(peers_, highest_peer + 1);
-  if (!nodes_.ensure(sizeof(Node) * high) ||
+  if (!nodes_.ensure(sizeof(Node) * node_count) ||
       !lists_.ensure(sizeof(PeerList) * std::size_t{peers})) {
     return false;
   }

@@ -29,6 +29,8 @@ class AllowedIps {
                           std::uint32_t peers_max) noexcept;
   // After true, `more_prefixes` calls of insert() for peers up to `highest_peer` cannot fail.
   [[nodiscard]] bool ensure(std::uint32_t more_prefixes, PeerId highest_peer) noexcept;
+  // The same for so many prefixes in all, once what is there now has been removed.
+  [[nodiscard]] bool ensure_total(std::uint32_t prefixes, PeerId highest_peer) noexcept;
 
   // Masks host bits. An equal prefix moves here from its former owner. False: no room.
   [[nodiscard]] bool insert(const Prefix& prefix, PeerId peer) noexcept;
@@ -78,6 +80,7 @@ class AllowedIps {
     NodeId* link;
   };
 
+  [[nodiscard]] bool ensure_memory(std::size_t node_count, PeerId highest_peer) noexcept;
   [[nodiscard]] static Key key_of(const Prefix& prefix) noexcept;
   [[nodiscard]] static Key masked(Key key, unsigned cidr) noexcept;
   [[nodiscard]] static unsigned common_bits(Key a, Key b) noexcept;

@@ -36,6 +36,9 @@ struct PeerUpdate {
   std::span<const AllowedIpChange> allowed_ips;  // in the order given
 };
 
+// What becomes of the peers that are there, while room is made for others.
+enum class Present : bool { stays, leaves };
+
 // One peer as `get` shows it. Prefixes are read apart.
 struct PeerStatus {
   std::uint64_t serial = 0;  // insertion order; never used twice

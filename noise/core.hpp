@@ -61,7 +61,7 @@ class Core {
   [[nodiscard]] Deadline next_deadline() const noexcept;
   void set_link(bool up, Now now, Outbox& outbox) noexcept;
   void set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbox) noexcept;
-  [[nodiscard]] bool reserve(std::uint32_t peers, std::uint32_t prefixes) noexcept;
+  [[nodiscard]] bool reserve(std::uint32_t peers, std::uint32_t prefixes, Present present) noexcept;
   [[nodiscard]] Status apply_peer(const PeerUpdate& update, Now now, Outbox& outbox) noexcept;
   [[nodiscard]] bool remove_peers(std::uint32_t peers_max_now) noexcept;
   [[nodiscard]] bool next_peer(std::uint64_t after_serial, PeerStatus& status) const noexcept;

@@ -1,4 +1,5 @@
 // Configuration and life of peers (protocol section 19).
+#include <algorithm>
 #include <cerrno>
 
 #include "noise/core.hpp"
@@ -76,16 +77,19 @@ void Core::set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbo
   end_turn(turn);
 }
 
-bool Core::reserve(std::uint32_t peers, std::uint32_t prefixes) noexcept {
-  if (peers > peers_max - peers_.count()) {
+bool Core::reserve(std::uint32_t peers, std::uint32_t prefixes, Present present) noexcept {
+  const std::uint32_t stay = present == Present::stays ? peers_.count() : 0;
+  if (peers > peers_max - stay) {
     return false;
   }
-  const std::uint32_t total = peers_.count() + peers;
+  const std::uint32_t total = std::max(stay + peers, peers_.count());
   // Ids are handed out densely, so none in use reaches the number ever in use at once.
-  highest_total_ = total > highest_total_ ? total : highest_total_;
-  return peers_.ensure(peers) && indices_.ensure(4 * total) && keypairs_.ensure_total(3 * total) &&
-         deadlines_.ensure(highest_total_) &&
-         allowed_ips_.ensure(prefixes, highest_total_ == 0 ? 0 : highest_total_ - 1);
+  highest_total_ = std::max(highest_total_, total);
+  const PeerId highest = highest_total_ == 0 ? 0 : highest_total_ - 1;
+  return peers_.ensure(total - peers_.count()) && indices_.ensure(4 * total) &&
+         keypairs_.ensure_total(3 * total) && deadlines_.ensure(highest_total_) &&
+         (present == Present::stays ? allowed_ips_.ensure(prefixes, highest)
+                                    : allowed_ips_.ensure_total(prefixes, highest));
 }
 
 Status Core::apply_peer(const PeerUpdate& update, Now now, Outbox& outbox) noexcept {
@@ -102,7 +106,10 @@ Status Core::apply_peer(const PeerUpdate& update, Now now, Outbox& outbox) noexc
     end_turn(turn);
     return {};
   }
-  if (!reserve(peer == nullptr ? 1 : 0, static_cast<std::uint32_t>(update.allowed_ips.size()))) {
+  // As many as the caller reserved for: a change that removes may not ask for more.
+  const auto additions =
+      std::ranges::count(update.allowed_ips, AllowedIpChange::Kind::add, &AllowedIpChange::kind);
+  if (!reserve(peer == nullptr ? 1 : 0, static_cast<std::uint32_t>(additions), Present::stays)) {
     end_turn(turn);
     return fail(ENOMEM, "add a peer: 2^20 peers are the limit, or out of memory");
   }

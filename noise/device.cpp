@@ -60,8 +60,8 @@ void Device::forget_sources() noexcept { core_->forget_sources(); }
 void Device::set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbox) noexcept {
   core_->set_private_key(key, now, outbox);
 }
-bool Device::reserve(std::uint32_t peers, std::uint32_t prefixes) noexcept {
-  return core_->reserve(peers, prefixes);
+bool Device::reserve(std::uint32_t peers, std::uint32_t prefixes, Present present) noexcept {
+  return core_->reserve(peers, prefixes, present);
 }
 Status Device::apply_peer(const PeerUpdate& update, Now now, Outbox& outbox) noexcept {
   return core_->apply_peer(update, now, outbox);

@@ -70,8 +70,10 @@ class Device {
   // All zero removes the identity. The same key again is a no-op.
   void set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbox) noexcept;
   // False: no room for so many more peers or prefixes; nothing changed. After true the following
-  // updates up to those numbers cannot fail.
-  [[nodiscard]] bool reserve(std::uint32_t peers, std::uint32_t prefixes) noexcept;
+  // updates up to those numbers cannot fail. Present::leaves: all that are there now will have
+  // been removed by then, so that the numbers are the whole.
+  [[nodiscard]] bool reserve(std::uint32_t peers, std::uint32_t prefixes,
+                             Present present = Present::stays) noexcept;
   // ENOMEM (nothing of this update applied) or success.
   [[nodiscard]] Status apply_peer(const PeerUpdate& update, Now now, Outbox& outbox) noexcept;
   // Removes up to `peers_max_now` peers, oldest first; true when none is left.

@@ -436,5 +436,25 @@ TEST_F(AllowedIpsDeathTest, ImpossiblePrefixIsABug) {
   EXPECT_DEATH(static_cast<void>(table.insert({}, 0)), "assertion failed");
 }
 
+// A replace asks before it removes: nothing may fail after that, at any shape of the new tree.
+TEST_F(AllowedIpsTest, RoomForAllAfterRemoval) {
+  for (int i = 0; i < 256; ++i) {
+    insert("10.0." + std::to_string(i) + ".0/24", 1);
+  }
+  EXPECT_FALSE(table.ensure(prefixes_max, 1)) << "beside what is there";
+  EXPECT_FALSE(table.ensure_total(prefixes_max + 1, 1));
+  EXPECT_FALSE(table.ensure_total(prefixes_max, peers_max));
+  ASSERT_TRUE(table.ensure_total(prefixes_max, peers_max - 1));
+  memory.set_commit_budget(memory.committed_bytes());
+  table.remove_peer(1);
+  std::mt19937 random(1);
+  for (std::uint32_t i = 0; i < prefixes_max; ++i) {
+    Prefix prefix{.address = {.family = Family::v4, .bytes = {}}, .cidr = 32};
+    store_be32(prefix.address.bytes.data(), static_cast<std::uint32_t>(random()));
+    ASSERT_TRUE(table.ensure(1, i % peers_max)) << i;
+    ASSERT_TRUE(table.insert(prefix, i % peers_max)) << i;
+  }
+}
+
 }  // namespace
 }  // namespace wgring::noise
