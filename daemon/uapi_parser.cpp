@@ -21,12 +21,14 @@ constexpr std::string_view not_true = "the only value is \"true\"";
 constexpr std::string_view not_a_number = "the value is not a number in range";
 constexpr std::string_view too_many = "the request is too large";
 
+constexpr std::size_t key_name_bytes_max = 32;
+
 bool is_true(std::string_view value) noexcept { return value == "true"; }
 
 // A line that is not what it should be may hold a key in any place: only what looks like a name
 // of this protocol is repeated in the log. "AbC...=" is base64, for one.
 bool is_key_name(std::string_view text) noexcept {
-  return text.size() <= 32 &&
+  return text.size() <= key_name_bytes_max &&
          std::ranges::all_of(text, [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
 }
 
@@ -61,7 +63,8 @@ UapiParser::Fed UapiParser::feed(std::string_view bytes) {
     taken += line_bytes + (end == std::string_view::npos ? 0 : 1);
     request_bytes_ += line_bytes + 1;
     if (partial_.size() + line_bytes > uapi_line_bytes_max) {
-      refuse(EPROTO, "a line is longer than 4096 bytes", {});
+      line_number_ += 1;
+      refuse(EPROTO, "a line is longer than 4096 bytes", key_of_long_line(rest));
       return {Progress::broken, taken};
     }
     if (request_bytes_ > uapi_request_bytes_max) {
@@ -160,6 +163,16 @@ void UapiParser::refuse(int errno_value, std::string_view what, std::string_view
               .what = what,
               .key = is_key_name(key) ? std::string(key) : std::string(),
               .line = line_number_};
+}
+
+// Of a line that is not kept: its first piece may be, and ends before its '='.
+std::string_view UapiParser::key_of_long_line(std::string_view rest) {
+  if (partial_.size() <= key_name_bytes_max) {
+    keep_partial(rest.substr(0, key_name_bytes_max + 1));
+  }
+  const std::string_view line{partial_.data(), partial_.size()};
+  const std::size_t equals = line.find('=');
+  return equals == std::string_view::npos ? std::string_view{} : line.substr(0, equals);
 }
 
 void UapiParser::keep_partial(std::string_view bytes) {

@@ -69,6 +69,7 @@ class UapiParser {
   void take_verb(std::string_view line);
   void take_pair(std::string_view key, std::string_view value);
   void refuse(int errno_value, std::string_view what, std::string_view key);
+  [[nodiscard]] std::string_view key_of_long_line(std::string_view rest);
   void keep_partial(std::string_view bytes);
   void wipe_partial() noexcept;
 

@@ -231,6 +231,28 @@ TEST(UapiParser, LongLineInOnePieceBreaksToo) {
   EXPECT_EQ(parser.feed(text).progress, Progress::broken);
 }
 
+TEST(UapiParser, LongLineIsRefusedByItsNumberAndKey) {
+  const std::pair<std::string, std::string> rows[] = {
+      {"endpoint=" + std::string(5000, 'x'), "endpoint"},
+      {std::string(5000, 'x'), ""},
+      {std::string(100, 'x') + "=" + std::string(5000, 'x'), ""},
+      {"Secret=" + std::string(5000, 'x'), ""},
+  };
+  for (const auto& [line, key] : rows) {
+    const std::string text = "set=1\nfwmark=1\n" + line + "\n";
+    for (const std::size_t piece : {text.size(), std::size_t{1}, std::size_t{19}}) {
+      UapiParser parser(no_interface);
+      Progress progress = Progress::more;
+      for (std::size_t at = 0; at < text.size() && progress == Progress::more; at += piece) {
+        progress = parser.feed(std::string_view{text}.substr(at, piece)).progress;
+      }
+      ASSERT_EQ(progress, Progress::broken);
+      EXPECT_EQ(parser.refusal()->line, 3U);
+      EXPECT_EQ(parser.refusal()->key, key) << "in pieces of " << piece;
+    }
+  }
+}
+
 TEST(UapiParser, EndlessRequestBreaksAtItsLimit) {
   UapiParser parser(no_interface);
   std::string block;
