@@ -1,6 +1,8 @@
 #include "daemon/uapi_socket.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <filesystem>
 #include <string_view>
 
@@ -95,6 +97,22 @@ void remove_stale(const std::string& path) {
   }
 }
 
+// The name that a socket was bound to; empty: none, or one outside of the file system.
+std::string bound_path(int fd) {
+  sockaddr_un address{};
+  socklen_t bytes = sizeof address;
+  // NOLINTNEXTLINE: the socket API takes every address by this cast
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &bytes) != 0 ||
+      bytes <= offsetof(sockaddr_un, sun_path)) {
+    return {};
+  }
+  // The kernel ends a name with a zero that has no place in sun_path when the name fills it.
+  const std::string_view name{
+      static_cast<const char*>(address.sun_path),
+      std::min(bytes - offsetof(sockaddr_un, sun_path), sizeof address.sun_path)};
+  return std::string(name.substr(0, name.find('\0')));
+}
+
 std::string path_of(const std::string& directory, const std::string& ifname) {
   return directory + "/" + ifname + ".sock";
 }
@@ -109,6 +127,8 @@ UapiSocket UapiSocket::listen(const std::string& directory, const std::string& i
   const std::string hidden = fmt::format("{}/.{}.{}", directory, ifname, ::getpid());
   ::unlink(hidden.c_str());
   tun::Fd fd = listen_at(hidden);
+  // Here, and not by the name that others know: they may remove or replace it at any time.
+  const FileId file = file_at(hidden);
   int linked = -1;
   int reason = 0;
   try {
@@ -125,7 +145,7 @@ UapiSocket UapiSocket::listen(const std::string& directory, const std::string& i
   if (linked != 0) {
     fail_setup("cannot make {}: {}", path, errno_text(reason));
   }
-  return {std::move(fd), directory, ifname};
+  return {std::move(fd), directory, ifname, file};
 }
 
 UapiSocket UapiSocket::adopt(tun::Fd listening, const std::string& directory,
@@ -144,23 +164,26 @@ UapiSocket UapiSocket::adopt(tun::Fd listening, const std::string& directory,
       ::fcntl(listening.get(), F_SETFD, FD_CLOEXEC) != 0) {
     fail_setup("WG_UAPI_FD: fcntl(): {}", errno_text(errno));
   }
-  return {std::move(listening), directory, ifname};
+  // Two names of one file are one: /var/run may be a link to /run.
+  const std::string path = path_of(directory, ifname);
+  const FileId bound = file_at(bound_path(listening.get()));
+  const FileId file = bound == file_at(path) ? bound : FileId{};
+  return {std::move(listening), directory, ifname, file};
 }
 
-UapiSocket::UapiSocket(tun::Fd fd, const std::string& directory, const std::string& ifname)
-    : fd_(std::move(fd)), directory_(directory), path_(path_of(directory, ifname)) {
+UapiSocket::UapiSocket(tun::Fd fd, const std::string& directory, const std::string& ifname,
+                       FileId file)
+    : fd_(std::move(fd)), directory_(directory), path_(path_of(directory, ifname)), file_(file) {}
+
+UapiSocket::FileId UapiSocket::file_at(const std::string& path) noexcept {
   struct stat status{};
-  if (::lstat(path_.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) {
-    file_device_ = status.st_dev;
-    file_inode_ = status.st_ino;
+  if (path.empty() || ::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) {
+    return {};
   }
+  return {.device = status.st_dev, .inode = status.st_ino};
 }
 
-bool UapiSocket::file_is_ours() const noexcept {
-  struct stat status{};
-  return file_inode_ != 0 && ::lstat(path_.c_str(), &status) == 0 &&
-         status.st_dev == file_device_ && status.st_ino == file_inode_;
-}
+bool UapiSocket::file_is_ours() const noexcept { return has_file() && file_at(path_) == file_; }
 
 void UapiSocket::remove_file() noexcept {
   if (fd_ && file_is_ours()) {

@@ -18,7 +18,8 @@ class UapiSocket {
   // when the socket accepts already: a client that meets a refusal removes the file. A file that
   // nobody serves is replaced; a live one is a SetupError.
   [[nodiscard]] static UapiSocket listen(const std::string& directory, const std::string& ifname);
-  // A listening socket that was handed over; its file is the one of this name, where there is one.
+  // A listening socket that was handed over. The file of this name is its own only where the
+  // socket is bound to that very file: another daemon's may stand there.
   [[nodiscard]] static UapiSocket adopt(tun::Fd listening, const std::string& directory,
                                         const std::string& ifname);
   UapiSocket(UapiSocket&& other) noexcept = default;
@@ -28,18 +29,28 @@ class UapiSocket {
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  // Whether it ever had a file. One that has none is served all the same, and never watched.
+  [[nodiscard]] bool has_file() const noexcept { return file_.inode != 0; }
   // False once it was removed or replaced by others, and when there was none.
   [[nodiscard]] bool file_is_ours() const noexcept;
   void remove_file() noexcept;
 
  private:
-  UapiSocket(tun::Fd fd, const std::string& directory, const std::string& ifname);
+  // What tells one file from all others, whatever its name.
+  struct FileId {
+    dev_t device = 0;
+    ino_t inode = 0;  // 0: no file
+    friend bool operator==(const FileId&, const FileId&) = default;
+  };
+
+  UapiSocket(tun::Fd fd, const std::string& directory, const std::string& ifname, FileId file);
+  // Of a socket file; none where there is no file or one of another kind.
+  [[nodiscard]] static FileId file_at(const std::string& path) noexcept;
 
   tun::Fd fd_;
   std::string directory_;
   std::string path_;
-  dev_t file_device_ = 0;
-  ino_t file_inode_ = 0;
+  FileId file_;
 };
 
 }  // namespace wgring::daemon

@@ -44,14 +44,25 @@ class UapiSocketTest : public testing::Test {
   [[nodiscard]] UapiSocket listen() const { return UapiSocket::listen(directory_, "wg0"); }
   [[nodiscard]] std::string path() const { return directory_ + "/wg0.sock"; }
   void make_directory() const { std::filesystem::create_directories(directory_); }
-  // What a killed process leaves.
-  void make_stale() const {
+  // Bound to a name of its own and not listening: what a killed process leaves.
+  [[nodiscard]] tun::Fd bound_at(const std::string& path) const {
     make_directory();
-    const tun::Fd fd(::socket(AF_UNIX, SOCK_STREAM, 0));
+    tun::Fd fd(::socket(AF_UNIX, SOCK_STREAM, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    path().copy(address.sun_path, sizeof address.sun_path - 1);
-    ASSERT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    EXPECT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    return fd;
+  }
+  void make_stale() const { static_cast<void>(bound_at(path())); }
+  // What a starter hands over.
+  [[nodiscard]] tun::Fd listening_at(const std::string& path) const {
+    tun::Fd fd = bound_at(path);
+    EXPECT_EQ(::listen(fd.get(), 1), 0);
+    return fd;
+  }
+  [[nodiscard]] UapiSocket adopt(tun::Fd fd) const {
+    return UapiSocket::adopt(std::move(fd), directory_, "wg0");
   }
 
   TemporaryDirectory temporary_;
@@ -114,13 +125,59 @@ TEST_F(UapiSocketTest, FileOfAnotherProcessIsNotRemoved) {
   EXPECT_TRUE(std::filesystem::exists(path()));
 }
 
+TEST_F(UapiSocketTest, FileThatWasRemovedIsNotTakenForNone) {
+  const UapiSocket socket = listen();
+  EXPECT_TRUE(socket.has_file());
+  std::filesystem::remove(path());
+  EXPECT_TRUE(socket.has_file()) << "whose absence is to be noticed";
+  EXPECT_FALSE(socket.file_is_ours());
+}
+
 TEST_F(UapiSocketTest, AdoptsAListeningSocketAndRemovesItsFile) {
   {
-    UapiSocket first = listen();
-    const UapiSocket second = UapiSocket::adopt(tun::Fd(::dup(first.fd())), directory_, "wg0");
-    EXPECT_TRUE(second.file_is_ours());
+    const UapiSocket socket = adopt(listening_at(path()));
+    EXPECT_TRUE(socket.has_file());
+    EXPECT_TRUE(socket.file_is_ours());
   }
   EXPECT_FALSE(std::filesystem::exists(path()));
+}
+
+TEST_F(UapiSocketTest, AdoptedFileMayBeKnownByAnotherPath) {
+  make_directory();
+  const std::string link = temporary_.path() + "/run";
+  std::filesystem::create_directory_symlink(directory_, link);
+  {
+    const UapiSocket socket = adopt(listening_at(link + "/wg0.sock"));
+    EXPECT_TRUE(socket.file_is_ours());
+  }
+  EXPECT_FALSE(std::filesystem::exists(path()));
+}
+
+TEST_F(UapiSocketTest, AdoptedSocketOfAnotherFileLeavesTheLiveOneAlone) {
+  const UapiSocket live = listen();
+  const std::string elsewhere = temporary_.path() + "/other.sock";
+  {
+    const UapiSocket socket = adopt(listening_at(elsewhere));
+    EXPECT_FALSE(socket.has_file());
+    EXPECT_FALSE(socket.file_is_ours());
+  }
+  EXPECT_TRUE(live.file_is_ours());
+  EXPECT_TRUE(can_connect(path()));
+  EXPECT_TRUE(std::filesystem::exists(elsewhere)) << "the starter's to remove";
+}
+
+TEST_F(UapiSocketTest, AdoptedSocketInNoDirectoryHasNoFile) {
+  make_stale();
+  {
+    tun::Fd nameless(::socket(AF_UNIX, SOCK_STREAM, 0));
+    sockaddr_un any{};  // the kernel finds one that is in no directory
+    any.sun_family = AF_UNIX;
+    ASSERT_EQ(::bind(nameless.get(), reinterpret_cast<const sockaddr*>(&any), sizeof(sa_family_t)),
+              0);
+    ASSERT_EQ(::listen(nameless.get(), 1), 0);
+    EXPECT_FALSE(adopt(std::move(nameless)).has_file());
+  }
+  EXPECT_TRUE(std::filesystem::exists(path()));
 }
 
 TEST_F(UapiSocketTest, AdoptsOnlyListeningUnixSockets) {
