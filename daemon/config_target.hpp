@@ -15,6 +15,8 @@ struct DeviceStatus {
   crypto::Secret<32> private_key;  // all zero: no identity
   std::uint16_t listen_port = 0;   // 0: not known yet
   std::uint32_t fwmark = 0;
+  std::uint32_t peer_count = 0;
+  std::uint64_t removals = 0;  // grows with every change that may have removed a peer
 };
 
 // A run of peers in order of insertion. Buffers are sized by the reader and reused.
@@ -28,6 +30,9 @@ struct PeerPage {
   std::vector<noise::Prefix> prefixes = std::vector<noise::Prefix>(prefixes_at_first);
   std::size_t prefix_count = 0;
   bool last = false;  // no peer follows
+  // As DeviceStatus::removals. Pages of one number, taken in sequence, hold each peer once: a peer
+  // that was added in between comes last, and only one that was removed can come again.
+  std::uint64_t removals = 0;
 };
 
 // Thread: the control thread. Calls return when the work is done.

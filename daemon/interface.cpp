@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 #include <vector>
 
 #include <spdlog/spdlog.h>
@@ -43,6 +44,21 @@ std::size_t fill_page(const noise::Device& device, std::uint64_t after_serial,
 
 }  // namespace
 
+// What was prepared is undone unless it is taken: reserve() may refuse, and may throw.
+class Interface::Preparation {
+ public:
+  Preparation(Interface& owner, Prepared prepared) noexcept
+      : owner_(owner), prepared_(std::move(prepared)) {}
+  Preparation(const Preparation&) = delete;
+  Preparation& operator=(const Preparation&) = delete;
+  ~Preparation() { owner_.undo(prepared_); }
+  [[nodiscard]] Prepared take() noexcept { return std::exchange(prepared_, {}); }
+
+ private:
+  Interface& owner_;
+  Prepared prepared_;
+};
+
 Interface::~Interface() { use_sockets(nullptr); }
 
 Status Interface::apply(const SetRequest& request) {
@@ -51,30 +67,33 @@ Status Interface::apply(const SetRequest& request) {
   if (!prepared) {
     return std::unexpected(prepared.error());
   }
+  Preparation preparation(*this, std::move(*prepared));
   if (!reserve(request)) {
-    undo(*prepared);
     return fail(ENOMEM, "no room for so many peers or allowed IPs");
   }
   // From here on all of it happens.
   if (request.private_key) {
     set_private_key(*request.private_key);
   }
-  commit(request, std::move(*prepared));
+  commit(request, preparation.take());
   if (request.replace_peers) {
     remove_all_peers();
   }
+  removals_ += removes_peers(request) ? 1U : 0U;
   return apply_peer_sections(shard_, request);
 }
 
 void Interface::read_device(DeviceStatus& status) {
   status.listen_port = listen_port_;
   status.fwmark = fwmark_;
+  status.removals = removals_;
   shard_.call([&](tun::ShardContext& context) {
     if (context.device.has_identity()) {
       status.private_key = context.device.private_key().clone();
     } else {
       status.private_key.wipe();
     }
+    status.peer_count = context.device.peer_count();
   });
 }
 
@@ -88,11 +107,12 @@ void Interface::read_peers(std::uint64_t after_serial, PeerPage& page) {
       prefixes_needed = fill_page(context.device, after_serial, page);
     });
   } while (prefixes_needed != 0);
+  page.removals = removals_;
 }
 
 void Interface::set_link(Link link) {
   link_ = link;
-  if (link == Link::up && sockets_ == nullptr) {
+  if (lacks_sockets()) {
     reopen_sockets();
   }
   shard_.call([link](tun::ShardContext& context) {
@@ -142,7 +162,7 @@ Result<Interface::Prepared> Interface::prepare(const SetRequest& request) {
   return prepared;
 }
 
-void Interface::undo(const Prepared& prepared) {
+void Interface::undo(const Prepared& prepared) noexcept {
   if (prepared.marked) {
     if (const Status undone = sockets_->set_fwmark(fwmark_); !undone) {
       spdlog::error("the former mark cannot be set again: {}", error_text(undone.error()));
@@ -158,7 +178,7 @@ void Interface::commit(const SetRequest& request, Prepared prepared) {
     use_sockets(std::move(prepared.sockets));
   } else if (prepared.marked) {
     forget_sources();
-  } else if (link_ == Link::up && sockets_ == nullptr) {
+  } else if (lacks_sockets()) {
     reopen_sockets();
   }
 }
@@ -171,17 +191,28 @@ void Interface::use_sockets(Sockets sockets) {
   sockets_.swap(sockets);
 }
 
-void Interface::reopen_sockets() {
+Status Interface::try_sockets() {
   Result<Sockets> opened = open_sockets(listen_port_, fwmark_);
   if (!opened) {
-    spdlog::error(
-        "no UDP sockets on port {}: {}; the next change of the configuration or the "
-        "link tries again",
-        listen_port_, error_text(opened.error()));
-    return;
+    return std::unexpected(opened.error());
   }
   listen_port_ = (*opened)->port();
   use_sockets(std::move(*opened));
+  return {};
+}
+
+void Interface::reopen_sockets() {
+  if (const Status opened = try_sockets(); !opened) {
+    spdlog::error("no UDP sockets on port {}: {}; tried again until the link goes down",
+                  listen_port_, error_text(opened.error()));
+  }
+}
+
+// A failure was told when it was the first.
+void Interface::retry_sockets() {
+  if (lacks_sockets() && try_sockets()) {
+    spdlog::info("UDP sockets on port {}", listen_port_);
+  }
 }
 
 bool Interface::reserve(const SetRequest& request) {
@@ -197,11 +228,10 @@ bool Interface::reserve(const SetRequest& request) {
 }
 
 bool Interface::reserve_for(const AdditionBounds& bounds, bool replace_peers) {
+  const auto present = replace_peers ? noise::Present::leaves : noise::Present::stays;
   bool reserved = false;
   shard_.call([&](tun::ShardContext& context) {
-    const std::uint32_t leaving = replace_peers ? context.device.peer_count() : 0;
-    const std::uint32_t peers = bounds.peers > leaving ? bounds.peers - leaving : 0;
-    reserved = context.device.reserve(peers, bounds.prefixes);
+    reserved = context.device.reserve(bounds.peers, bounds.prefixes, present);
   });
   return reserved;
 }
@@ -221,10 +251,15 @@ std::uint32_t Interface::count_new_peers(const SetRequest& request) {
   return static_cast<std::uint32_t>(keys.size() - known);
 }
 
+// The peer that has the new public key goes.
 void Interface::set_private_key(const crypto::Secret<32>& key) {
+  bool removed = false;
   shard_.call([&](tun::ShardContext& context) {
+    const std::uint32_t before = context.device.peer_count();
     context.device.set_private_key(key, context.now, context.outbox);
+    removed = context.device.peer_count() != before;
   });
+  removals_ += removed ? 1U : 0U;
 }
 
 void Interface::remove_all_peers() {

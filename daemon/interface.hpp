@@ -24,8 +24,13 @@ class Interface final : public ConfigTarget {
   void read_device(DeviceStatus& status) override;
   void read_peers(std::uint64_t after_serial, PeerPage& page) override;
 
-  // A port that cannot be had is logged, and tried again by the next `set` or link change.
+  // A port that cannot be had is logged, and tried again by the next `set`, link change or retry.
   void set_link(Link link);
+  // True while the link is up and no port could be had.
+  [[nodiscard]] bool lacks_sockets() const noexcept {
+    return link_ == Link::up && sockets_ == nullptr;
+  }
+  void retry_sockets();
   void set_mtu(std::uint32_t mtu_bytes);
   // Addresses or routes changed.
   void forget_sources();
@@ -37,12 +42,14 @@ class Interface final : public ConfigTarget {
     Sockets sockets;
     bool marked = false;  // the present sockets carry the new mark already
   };
+  class Preparation;
 
   [[nodiscard]] Result<Sockets> open_sockets(std::uint16_t port, std::uint32_t fwmark) const;
   [[nodiscard]] Result<Prepared> prepare(const SetRequest& request);
-  void undo(const Prepared& prepared);
+  void undo(const Prepared& prepared) noexcept;
   void commit(const SetRequest& request, Prepared prepared);
   void use_sockets(Sockets sockets);
+  [[nodiscard]] Status try_sockets();
   void reopen_sockets();
   [[nodiscard]] bool reserve(const SetRequest& request);
   [[nodiscard]] bool reserve_for(const AdditionBounds& bounds, bool replace_peers);
@@ -56,6 +63,7 @@ class Interface final : public ConfigTarget {
   Link link_ = Link::down;
   std::uint16_t listen_port_ = 0;  // 0: none chosen yet
   std::uint32_t fwmark_ = 0;
+  std::uint64_t removals_ = 0;
 };
 
 }  // namespace wgring::daemon

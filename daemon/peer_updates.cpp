@@ -91,6 +91,10 @@ std::vector<crypto::PublicKey> keys_to_add(const SetRequest& request) {
   return keys;
 }
 
+bool removes_peers(const SetRequest& request) noexcept {
+  return request.replace_peers || std::ranges::any_of(request.peers, &PeerSection::remove);
+}
+
 Status apply_peer_sections(tun::Shard& shard, const SetRequest& request) {
   Cursor at;
   Status status;

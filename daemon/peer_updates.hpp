@@ -16,6 +16,8 @@ struct AdditionBounds {
 // The public keys of all sections that can add a peer: sorted, each once.
 [[nodiscard]] std::vector<crypto::PublicKey> keys_to_add(const SetRequest& request);
 
+[[nodiscard]] bool removes_peers(const SetRequest& request) noexcept;
+
 // In sequence. After Device::reserve() for the bounds it does not fail.
 [[nodiscard]] Status apply_peer_sections(tun::Shard& shard, const SetRequest& request);
 

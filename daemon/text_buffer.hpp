@@ -48,6 +48,7 @@ class TextBuffer {
   }
 
   [[nodiscard]] std::string_view view() const noexcept { return {text_.get(), size_}; }
+  [[nodiscard]] std::size_t capacity_bytes() const noexcept { return capacity_; }
 
  private:
   std::unique_ptr<char[]> text_;  // NOLINT: a raw block of characters is meant

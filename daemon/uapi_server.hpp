@@ -22,6 +22,10 @@ struct UapiLimits {
   std::chrono::milliseconds progress_timeout = std::chrono::seconds{60};
   // A connection between requests.
   std::chrono::milliseconds idle_timeout = std::chrono::minutes{30};
+  // A `get` of at most so many peers shows one moment: it is read whole before the first byte is
+  // sent. Not while the texts of all connections take so many bytes: then page by page.
+  std::uint32_t whole_peers_max = 16 * 1024;
+  std::size_t whole_text_bytes_max = std::size_t{64} << 20;
 };
 
 // Owner: the process. Thread: the io_context's. Lifetime: target and socket outlive the server;
@@ -56,7 +60,8 @@ class UapiServer {
   boost::asio::local::stream_protocol::acceptor acceptor_;
   boost::asio::steady_timer accept_pause_;
   Sessions sessions_;
-  PeerPage page_;  // shared: filled and formatted within one handler
+  std::size_t text_bytes_ = 0;  // of all sessions that are open
+  PeerPage page_;               // shared: filled and formatted within one handler
 };
 
 }  // namespace wgring::daemon

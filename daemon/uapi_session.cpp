@@ -4,6 +4,7 @@
 #include <boost/asio/error.hpp>
 #include <cerrno>
 #include <new>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 
@@ -27,6 +28,11 @@ void log_refusal(Verb verb, const Refusal& refusal) {
 UapiSession::UapiSession(UapiServer& server, asio::local::stream_protocol::socket socket)
     : server_(server), socket_(std::move(socket)), timer_(server.io_), parser_(server.resolver_) {}
 
+// What was not parsed may hold keys as well.
+UapiSession::~UapiSession() {
+  crypto::wipe({reinterpret_cast<std::uint8_t*>(buffer_.data()), buffer_.size()});  // NOLINT: bytes
+}
+
 void UapiSession::start(Place place) {
   place_ = place;
   read_more();
@@ -39,11 +45,12 @@ void UapiSession::close() {
   closed_ = true;
   const auto alive = shared_from_this();
   server_.forget(*this);
+  server_.text_bytes_ -= std::exchange(text_bytes_, 0);
   timer_.cancel();
   error_code ignored;
   socket_.close(ignored);
   if (!writing_) {
-    text_.clear();
+    texts_.clear();
   }
 }
 
@@ -117,46 +124,69 @@ void UapiSession::answer_set() {
   reply(applied ? 0 : applied.error().errno_value, ErrnoSign::negative);
 }
 
+// A `set` comes between two handlers: what one of them reads is of one moment.
 void UapiSession::answer_get() {
   DeviceStatus status;
   server_.target_.read_device(status);
-  text_.restart(device_text_bytes_max);
-  append_device(text_, status);
+  append_device(add_text(device_text_bytes_max), status);
   after_serial_ = 0;
+  removals_ = status.removals;
   streaming_ = true;
+  if (status.peer_count <= server_.limits_.whole_peers_max) {
+    while (streaming_ && server_.text_bytes_ < server_.limits_.whole_text_bytes_max) {
+      add_page();
+    }
+  }
   write_text();
 }
 
-// One page per write: a set in between is seen from the next page on.
-void UapiSession::stream_page() {
+// Between two pages a set may have been applied. Peers that it removed and added again would be
+// shown twice, or not at all: then the reply ends with an error, and the client asks again.
+void UapiSession::add_page() {
   PeerPage& page = server_.page_;
   server_.target_.read_peers(after_serial_, page);
-  text_.restart(page_text_bytes_max(page) + errno_text_bytes_max);
-  append_page(text_, page);
-  if (page.peer_count > 0) {
-    after_serial_ = page.peers[page.peer_count - 1].serial;
+  const bool complete = page.removals == removals_;
+  TextBuffer& text = add_text(page_text_bytes_max(page) + errno_text_bytes_max);
+  if (complete) {
+    append_page(text, page);
+    after_serial_ = page.peer_count > 0 ? page.peers[page.peer_count - 1].serial : after_serial_;
   }
   for (std::size_t i = 0; i < page.peer_count; ++i) {
     page.peers[i].preshared_key.wipe();
   }
-  if (page.last) {
-    append_errno(text_, 0, ErrnoSign::positive);
+  if (!complete) {
+    spdlog::info("get ended early: peers were removed while it was read");
+  }
+  if (!complete || page.last) {
+    append_errno(text, complete ? 0 : EAGAIN, ErrnoSign::positive);
     streaming_ = false;
   }
-  write_text();
 }
 
 void UapiSession::reply(int errno_value, ErrnoSign sign) {
-  text_.restart(errno_text_bytes_max);
-  append_errno(text_, errno_value, sign);
+  append_errno(add_text(errno_text_bytes_max), errno_value, sign);
   streaming_ = false;
   write_text();
+}
+
+TextBuffer& UapiSession::add_text(std::size_t bytes) {
+  TextBuffer& text = texts_.emplace_back();
+  text.restart(bytes);
+  text_bytes_ += bytes;
+  server_.text_bytes_ += bytes;
+  return text;
+}
+
+void UapiSession::drop_text() noexcept {
+  text_bytes_ -= texts_.front().capacity_bytes();
+  server_.text_bytes_ -= texts_.front().capacity_bytes();
+  texts_.pop_front();
 }
 
 void UapiSession::write_text() {
   writing_ = true;
   restart_timer();
-  const std::string_view rest = text_.view().substr(written_bytes_);
+  const std::string_view rest = texts_.front().view().substr(written_bytes_);
   socket_.async_write_some(asio::buffer(rest.data(), rest.size()),
                            [self = shared_from_this()](const error_code& error, std::size_t bytes) {
                              self->on_written(error, bytes);
@@ -165,17 +195,18 @@ void UapiSession::write_text() {
 
 void UapiSession::on_written(const error_code& error, std::size_t bytes) {
   written_bytes_ += bytes;
-  if (!error && !closed_ && written_bytes_ < text_.view().size()) {
+  if (!error && !closed_ && written_bytes_ < texts_.front().view().size()) {
     write_text();
     return;
   }
   writing_ = false;
   written_bytes_ = 0;
-  text_.clear();
   if (closed_) {
+    texts_.clear();
     return;
   }
-  if (error || (closing_ && !streaming_)) {
+  drop_text();
+  if (error || (closing_ && !streaming_ && texts_.empty())) {
     close();
     return;
   }
@@ -184,13 +215,17 @@ void UapiSession::on_written(const error_code& error, std::size_t bytes) {
 }
 
 void UapiSession::on_text_written() {
-  if (streaming_) {
+  if (texts_.empty() && streaming_) {
     try {
-      stream_page();
+      add_page();
     } catch (const std::bad_alloc&) {
       spdlog::error("configuration socket: out of memory for a reply");
       close();
+      return;
     }
+  }
+  if (!texts_.empty()) {
+    write_text();
     return;
   }
   parser_.reset();

@@ -2,18 +2,43 @@
 #include "daemon/interface.hpp"
 
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <cstdint>
+#include <cstdlib>
 #include <memory>
+#include <new>
 #include <string>
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "crypto/self_test.hpp"
 #include "daemon/uapi_parser.hpp"
+#include "tests/support/memory.hpp"
 #include "tun/entropy.hpp"
 #include "tun/fd.hpp"
-#include "tun/memory_source.hpp"
+
+namespace {
+
+// Allocations beyond it throw: memory that runs out at will.
+std::atomic<std::size_t> largest_allocation = SIZE_MAX;
+
+}  // namespace
+
+// Out of line: the compiler would see malloc() beside delete.
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
+  void* const memory = bytes > largest_allocation ? nullptr : std::malloc(bytes);
+  if (memory == nullptr) {
+    throw std::bad_alloc();
+  }
+  return memory;
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t /*bytes*/) noexcept {
+  std::free(memory);
+}
 
 namespace wgring::daemon {
 namespace {
@@ -30,6 +55,22 @@ std::uint16_t free_port() {
   const auto pair = tun::UdpPair::open(0, 0);
   EXPECT_TRUE(pair);
   return pair->port();
+}
+
+// Of the socket of this process that is bound to this port; -1: there is none.
+int mark_of_sockets(std::uint16_t port) {
+  for (int fd = 3; fd < 1024; ++fd) {
+    sockaddr_in address{};
+    socklen_t bytes = sizeof address;
+    int mark = -1;
+    socklen_t mark_bytes = sizeof mark;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &bytes) == 0 &&
+        address.sin_family == AF_INET && address.sin_port == htons(port) &&
+        ::getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &mark_bytes) == 0) {
+      return mark;
+    }
+  }
+  return -1;
 }
 
 class InterfaceTest : public testing::Test {
@@ -83,7 +124,7 @@ class InterfaceTest : public testing::Test {
 
   tun::Fd tun_;
   tun::Fd far_end_;
-  tun::SystemMemory memory_;
+  test::TestMemory memory_;
   std::unique_ptr<tun::Shard> shard_;
   std::unique_ptr<Interface> interface_;
 };
@@ -149,6 +190,45 @@ TEST_F(InterfaceTest, PortThatWasBusyWhenTheLinkCameUpIsTriedAgain) {
   EXPECT_FALSE(tun::UdpPair::open(port, 0)) << "any set tries again";
 }
 
+TEST_F(InterfaceTest, PortThatWasBusyIsHadByARetry) {
+  auto busy = tun::UdpPair::open(0, 0);
+  ASSERT_TRUE(busy);
+  const std::uint16_t port = busy->port();
+  EXPECT_EQ(set("listen_port=" + std::to_string(port) + "\n"), 0);
+  EXPECT_FALSE(interface_->lacks_sockets()) << "none are wanted while the link is down";
+  interface_->set_link(Link::up);
+  EXPECT_TRUE(interface_->lacks_sockets());
+  interface_->retry_sockets();
+  EXPECT_TRUE(interface_->lacks_sockets());
+  *busy = {};
+  interface_->retry_sockets();
+  EXPECT_FALSE(interface_->lacks_sockets());
+  EXPECT_FALSE(tun::UdpPair::open(port, 0));
+}
+
+TEST_F(InterfaceTest, RemovalsAreCountedAndNothingElse) {
+  EXPECT_EQ(set(key_line("private_key", 5)), 0);
+  crypto::PublicKey ours{};
+  shard_->call([&](tun::ShardContext& context) { ours = context.device.public_key(); });
+  SetRequest own_key;
+  own_key.peers.emplace_back().public_key = ours;
+  const std::uint64_t before = device().removals;
+  EXPECT_EQ(set(key_line("private_key", 6) + "fwmark=0\n" + key_line("public_key", 1)), 0);
+  EXPECT_TRUE(interface_->apply(own_key));
+  EXPECT_EQ(device().removals, before);
+  EXPECT_EQ(device().peer_count, 2U);
+  EXPECT_EQ(set(key_line("private_key", 5)), 0);
+  EXPECT_EQ(device().peer_count, 1U) << "the peer that has our key is gone";
+  EXPECT_EQ(device().removals, before + 1);
+  EXPECT_EQ(set(key_line("public_key", 1) + "remove=true\n"), 0);
+  EXPECT_EQ(device().removals, before + 2);
+  EXPECT_EQ(set("replace_peers=true\n"), 0);
+  EXPECT_EQ(device().removals, before + 3);
+  PeerPage page;
+  interface_->read_peers(0, page);
+  EXPECT_EQ(page.removals, before + 3);
+}
+
 TEST_F(InterfaceTest, PeersComeBackInOrderOverManyPages) {
   std::string body;
   std::string expected;
@@ -192,6 +272,47 @@ TEST_F(InterfaceTest, MoreThanTheDeviceTakesIsRefusedWhole) {
   ASSERT_FALSE(applied);
   EXPECT_EQ(applied.error().errno_value, ENOMEM);
   EXPECT_EQ(peers(), "");
+}
+
+TEST_F(InterfaceTest, PrefixesThatAReplaceTakesAwayMakeRoom) {
+  EXPECT_EQ(set(key_line("public_key", 1) + "allowed_ip=10.0.0.0/8\n"), 0);
+  SetRequest request;
+  noise::AllowedIpChange change;
+  change.prefix = {.address = {.family = noise::Family::v4, .bytes = {}}, .cidr = 9};
+  request.prefixes.resize(std::size_t{1} << 22, change);
+  store_be32(&request.peers.emplace_back().public_key[28], 2);
+  request.peers.back().prefix_count = 1U << 22;
+  EXPECT_EQ(interface_->apply(request).error().errno_value, ENOMEM) << "beside what is there";
+  EXPECT_EQ(peers(), "1:1");
+  request.replace_peers = true;
+  EXPECT_TRUE(interface_->apply(request)) << "in its place";
+  EXPECT_EQ(peers(), "2:1");
+}
+
+TEST_F(InterfaceTest, ChangesThatRemoveNeedNoMemory) {
+  EXPECT_EQ(set(key_line("public_key", 1) + "allowed_ip=10.0.0.0/8\n"), 0);
+  memory_.set_commit_budget(memory_.committed_bytes());
+  std::string body = key_line("public_key", 1);
+  for (std::uint32_t i = 0; i < 5000; ++i) {
+    body += "allowed_ip=-10." + std::to_string(i / 256) + "." + std::to_string(i % 256) + ".0/24\n";
+  }
+  EXPECT_EQ(set(body + "allowed_ip=11.0.0.0/8\n"), 0) << "one half of it may not fail";
+  EXPECT_EQ(peers(), "1:2");
+}
+
+TEST_F(InterfaceTest, WantOfMemoryTakesBackTheMark) {
+  interface_->set_link(Link::up);
+  EXPECT_EQ(set("fwmark=7\n" + key_line("public_key", 1)), 0);
+  SetRequest request;
+  request.fwmark = 8;
+  for (std::uint32_t i = 0; i < (1U << 20); ++i) {
+    store_be32(&request.peers.emplace_back().public_key[28], 1);
+  }
+  largest_allocation = 1 << 20;
+  EXPECT_THROW(static_cast<void>(interface_->apply(request)), std::bad_alloc);
+  largest_allocation = SIZE_MAX;
+  EXPECT_EQ(device().fwmark, 7U);
+  EXPECT_EQ(mark_of_sockets(device().listen_port), 7);
 }
 
 TEST_F(InterfaceTest, SectionsOfPeersThatAreThereNeedNoRoom) {

@@ -1,9 +1,11 @@
 // The server over real sockets in a directory of its own, in front of a fake device.
 #include "daemon/uapi_server.hpp"
 
+#include <algorithm>
 #include <boost/asio/connect.hpp>
 #include <cerrno>
 #include <deque>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -31,23 +33,31 @@ class FakeTarget : public ConfigTarget {
       return fail(refusal, "as the test wants it");
     }
     fwmark = request.fwmark.value_or(fwmark);
+    if (request.replace_peers) {  // by as many, which have the same keys
+      first_serial += peer_total;
+      removals += 1;
+    }
     peer_total += request.peers.size();
     return {};
   }
-  void read_device(DeviceStatus& status) override { status.fwmark = fwmark; }
+  void read_device(DeviceStatus& status) override {
+    status.fwmark = fwmark;
+    status.peer_count = static_cast<std::uint32_t>(peer_total);
+    status.removals = removals;
+  }
   void read_peers(std::uint64_t after_serial, PeerPage& page) override {
     pages_read += 1;
     page.peer_count = 0;
     page.prefix_count = 0;
-    for (std::uint64_t serial = after_serial + 1; serial <= peer_total; ++serial) {
-      if (page.peer_count == PeerPage::peers_max) {
-        break;
-      }
+    page.removals = removals;
+    std::uint64_t serial = std::max(after_serial, first_serial);
+    while (serial < first_serial + peer_total && page.peer_count < PeerPage::peers_max) {
+      serial += 1;
       noise::PeerStatus& status = page.peers[page.peer_count++];
       status.serial = serial;
-      store_be64(status.public_key.data(), serial);
+      store_be64(status.public_key.data(), serial - first_serial);
     }
-    page.last = after_serial + page.peer_count == peer_total;
+    page.last = serial == first_serial + peer_total;
   }
 
   int applied_count = 0;
@@ -55,7 +65,21 @@ class FakeTarget : public ConfigTarget {
   int pages_read = 0;
   std::uint32_t fwmark = 0;
   std::uint64_t peer_total = 0;
+  std::uint64_t first_serial = 0;
+  std::uint64_t removals = 0;
 };
+
+// Public keys of a dump, and how many of them are different.
+std::pair<std::size_t, std::size_t> keys_in(std::string_view dump) {
+  constexpr std::string_view name = "public_key=";
+  std::size_t count = 0;
+  std::set<std::string_view> different;
+  for (std::size_t at = 0; (at = dump.find(name, at)) != std::string_view::npos; ++at) {
+    count += 1;
+    different.insert(dump.substr(at + name.size(), 64));
+  }
+  return {count, different.size()};
+}
 
 class Client {
  public:
@@ -81,7 +105,9 @@ class Client {
   // One reply with its blank line; what came before the end when the server closed.
   std::string receive() {
     std::size_t end = 0;
-    while ((end = kept_.find("\n\n")) == std::string::npos) {
+    std::size_t searched = 0;
+    while ((end = kept_.find("\n\n", searched)) == std::string::npos) {
+      searched = kept_.empty() ? 0 : kept_.size() - 1;
       char bytes[4096];
       const ssize_t got = ::recv(fd_.get(), bytes, sizeof bytes, 0);
       if (got <= 0) {
@@ -92,6 +118,11 @@ class Client {
     const std::string reply = kept_.substr(0, end + 2);
     kept_.erase(0, end + 2);
     return reply;
+  }
+  // Until the server has begun to answer.
+  void await_reply() {
+    char byte = 0;
+    EXPECT_EQ(::recv(fd_.get(), &byte, 1, MSG_PEEK), 1);
   }
   std::string ask(std::string_view text) {
     send(text);
@@ -267,6 +298,62 @@ TEST_F(UapiServerTest, SlowReaderHoldsNobodyUpAndCostsNoPages) {
   stop();
   EXPECT_LT(target_.pages_read, 100) << "pages are read as fast as the client takes them";
   EXPECT_GT(target_.pages_read, 0);
+}
+
+TEST_F(UapiServerTest, DumpCrossedByAReplaceShowsTheMomentOfTheGet) {
+  target_.peer_total = 10'000;
+  start();
+  Client slow = client();
+  slow.send("get=1\n\n");
+  slow.await_reply();
+  EXPECT_EQ(client().ask("set=1\nreplace_peers=true\nfwmark=5\n\n"), "errno=0\n\n");
+  const std::string dump = slow.receive();
+  EXPECT_EQ(keys_in(dump), (std::pair<std::size_t, std::size_t>{10'000, 10'000}));
+  EXPECT_TRUE(dump.ends_with("\nerrno=0\n\n"));
+  EXPECT_EQ(slow.ask("get=1\n\n").substr(0, 9), "fwmark=5\n") << "the connection goes on";
+}
+
+TEST_F(UapiServerTest, LargeDumpCrossedByAReplaceSaysSo) {
+  target_.peer_total = 40'000;
+  start();
+  Client slow = client();
+  slow.send("get=1\n\n");
+  slow.await_reply();
+  EXPECT_EQ(client().ask("set=1\nreplace_peers=true\n\n"), "errno=0\n\n");
+  const std::string dump = slow.receive();
+  const auto [count, different] = keys_in(dump);
+  EXPECT_EQ(count, different) << "no peer twice";
+  EXPECT_TRUE(dump.ends_with("\nerrno=11\n\n")) << dump.substr(dump.size() - 40);
+  EXPECT_EQ(keys_in(slow.ask("get=1\n\n")).second, 40'000U) << "asked again, it is whole";
+}
+
+TEST_F(UapiServerTest, LargeDumpCrossedByAnAdditionIsWhole) {
+  target_.peer_total = 40'000;
+  start();
+  Client slow = client();
+  slow.send("get=1\n\n");
+  slow.await_reply();
+  EXPECT_EQ(client().ask("set=1\npublic_key=" + std::string(64, 'a') + "\n\n"), "errno=0\n\n");
+  const std::string dump = slow.receive();
+  EXPECT_EQ(keys_in(dump), (std::pair<std::size_t, std::size_t>{40'001, 40'001}));
+  EXPECT_TRUE(dump.ends_with("\nerrno=0\n\n"));
+}
+
+// Room for two dumps: a third is read page by page, until the first ones are done or given up.
+TEST_F(UapiServerTest, DumpsThatWaitTakeABoundedSpaceAndGiveItBack) {
+  target_.peer_total = 10'000;
+  start({.whole_text_bytes_max = std::size_t{8} << 20});
+  for (int round = 0; round < 3; ++round) {
+    std::deque<Client> lazy;
+    for (int i = 0; i < 3; ++i) {
+      lazy.emplace_back(socket_.path()).send("get=1\n\n");
+      lazy.back().await_reply();
+    }
+    EXPECT_EQ(client().ask("set=1\nreplace_peers=true\n\n"), "errno=0\n\n");
+    EXPECT_TRUE(lazy[0].receive().ends_with("\nerrno=0\n\n")) << round;
+    EXPECT_TRUE(lazy[2].receive().ends_with("\nerrno=11\n\n")) << round;
+    // The second one is given up unread.
+  }
 }
 
 TEST_F(UapiServerTest, LongestIdleConnectionMakesRoom) {

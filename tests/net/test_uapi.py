@@ -315,6 +315,47 @@ def test_reader_that_does_not_read_holds_nobody_up(solo):
 
 
 @pytest.mark.ours
+def test_get_crossed_by_a_replace_shows_each_peer_once(solo):
+    keys = [f"{number:064x}" for number in range(1, 3000)]
+    accepted(solo, *[f"public_key={key}" for key in keys])
+    with solo.uapi.connect() as slow:
+        slow.send("get=1\n\n")
+        slow.socket.recv(1, socket.MSG_PEEK)
+        accepted(solo, "replace_peers=true", *[f"public_key={key}" for key in keys])
+        reply = slow.receive()
+    assert reply.errno == 0
+    assert reply.values("public_key") == keys
+
+
+def holds_in_memory(pid, text):
+    """Whether the heap of a process holds these bytes."""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            words = line.split()
+            first, end = (int(number, 16) for number in words[0].split("-"))
+            is_heap = words[1] == "rw-p" and words[5:] in ([], ["[heap]"])
+            if is_heap and end - first <= 1 << 25:
+                memory.seek(first)
+                if text.encode() in memory.read(end - first):
+                    return True
+    return False
+
+
+@pytest.mark.ours
+def test_what_was_read_and_not_parsed_is_wiped(solo):
+    """A connection is closed at an endless line; a key behind it came in with the same read."""
+    half, behind = "5e" * 32, "7d" * 32
+    with solo.uapi.connect() as open_one, solo.uapi.connect() as connection:
+        open_one.send(f"set=1\nprivate_key={half}")
+        connection.send("set=1\n" + "x" * 5000 + f"\nprivate_key={behind}\n\n")
+        assert connection.receive().errno == -errno.EPROTO
+        assert connection.socket.recv(1) == b""
+        assert holds_in_memory(solo.pid, half), "the search finds what is there"
+        assert not holds_in_memory(solo.pid, behind)
+    wait_for(lambda: not holds_in_memory(solo.pid, half), "the half request to be wiped")
+
+
+@pytest.mark.ours
 @pytest.mark.parametrize("text", [b"set=1\n" + b"x" * 200_000, b"set=1\nfwmark=\0\0\n\n",
                                   b"\xff" * 5000, b"\n" * 1000, b"set=1\n=\n\n", b"get=1"],
                          ids=["long-line", "nul", "binary", "newlines", "no-key", "cut"])

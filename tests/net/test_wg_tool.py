@@ -173,6 +173,19 @@ def test_dump_is_the_same_each_time_and_in_order_of_making(wg):
     assert wg.show("dump") == wg.show("dump")
 
 
+@pytest.mark.ours
+def test_dump_beside_setconf_shows_each_peer_once(lab, wg):
+    keys = [Key().public for _ in range(400)]
+    text = config(Key(), *((key, []) for key in keys))
+    wg.configure("setconf", text)
+    script = 'while wg setconf wg0 "$1"; do :; done'
+    again, _ = wg.space.popen(["sh", "-c", script, "sh", str(lab.file("wg0.conf", text))])
+    lab.own(again)
+    for _ in range(100):
+        assert [peer.public_key for peer in wg.dump().peers] == keys
+    assert again.poll() is None
+
+
 # Errors
 
 def test_port_in_use_is_said(wg):
