@@ -5,11 +5,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/descriptors.hpp"
 #include "daemon/setup_error.hpp"
 
 namespace wgring::daemon {
@@ -57,6 +59,7 @@ void detach() {
   if (::setsid() < 0 || ::chdir("/") != 0) {
     fail_setup("cannot leave the session of the starter: {}", errno_text(errno));
   }
+  // Never one of the three itself: those are open since the start of main().
   const tun::Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (!null || ::dup2(null.get(), stream) < 0) {
@@ -67,7 +70,7 @@ void detach() {
 
 }  // namespace
 
-Readiness Readiness::background() {
+Readiness Readiness::background(std::span<const int> kept) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
     fail_setup("pipe2(): {}", errno_text(errno));
@@ -82,9 +85,13 @@ Readiness Readiness::background() {
     writer.reset();
     wait_for_daemon(reader, daemon);
   }
+  std::vector<int> stay(kept.begin(), kept.end());
+  stay.push_back(writer.get());
+  reader.reset();
   Readiness readiness(std::move(writer));
   try {
     detach();
+    close_all_but(stay);
   } catch (const SetupError& error) {
     readiness.fail_with(error.what());
     std::_Exit(1);

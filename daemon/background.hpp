@@ -1,6 +1,7 @@
 // Going to the background: the starter's process ends when the daemon is ready, or could not be.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include "tun/fd.hpp"
@@ -12,9 +13,10 @@ namespace wgring::daemon {
 class Readiness {
  public:
   [[nodiscard]] static Readiness foreground() noexcept { return Readiness(tun::Fd()); }
-  // Returns in a new process: own session, in /, standard streams on /dev/null. The calling
-  // process waits in here and exits: 0 when succeed() was called, 1 with the line otherwise.
-  [[nodiscard]] static Readiness background();
+  // Returns in a new process: own session, in /, standard streams on /dev/null, and of what was
+  // inherited only `kept`. The calling process waits in here and exits: 0 when succeed() was
+  // called, 1 with the line otherwise.
+  [[nodiscard]] static Readiness background(std::span<const int> kept);
 
   void succeed() noexcept;
   void fail_with(std::string_view line) noexcept;

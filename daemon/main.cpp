@@ -3,12 +3,16 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "daemon/background.hpp"
+#include "daemon/descriptors.hpp"
 #include "daemon/log.hpp"
 #include "daemon/options.hpp"
 #include "daemon/process.hpp"
+#include "daemon/setup_error.hpp"
 
 namespace wgring::daemon {
 namespace {
@@ -25,13 +29,29 @@ int run(const Options& options, Readiness& readiness) {
   }
 }
 
+// While none of ours is open: a number that the starter did not open could be one of ours later.
+std::vector<int> given_descriptors(const Options& options) {
+  std::vector<int> given;
+  for (const auto& [variable, fd] :
+       {std::pair{"WG_TUN_FD", options.tun_fd}, std::pair{"WG_UAPI_FD", options.uapi_fd}}) {
+    if (fd && !is_open(*fd)) {
+      fail_setup("{}: descriptor {} is not open", variable, *fd);
+    }
+    if (fd) {
+      given.push_back(*fd);
+    }
+  }
+  return given;
+}
+
 int start(const Options& options) {
   Readiness readiness = Readiness::foreground();
   try {
     harden_process();
+    const std::vector<int> given = given_descriptors(options);
     if (!options.foreground) {
       ::signal(SIGHUP, SIG_IGN);
-      readiness = Readiness::background();
+      readiness = Readiness::background(given);
     }
     open_log(options.foreground ? LogTarget::standard_error : LogTarget::system, options.log_level,
              options.interface_name);
@@ -43,6 +63,7 @@ int start(const Options& options) {
 }
 
 int main_of(int argc, const char* const* argv) {
+  ensure_standard_streams();
   const auto parsed = parse_options(argc, argv, Environment::of_process());
   if (const auto* const exit = std::get_if<EarlyExit>(&parsed)) {
     std::fputs(exit->text.c_str(), exit->code == 0 ? stdout : stderr);

@@ -54,7 +54,7 @@ std::optional<int> descriptor_of(std::string_view text) noexcept {
 
 std::optional<EarlyExit> take_descriptor(const char* variable, const char* value,
                                          std::optional<int>& fd) {
-  if (value == nullptr) {
+  if (value == nullptr || *value == '\0') {
     return std::nullopt;
   }
   fd = descriptor_of(value);
@@ -100,6 +100,9 @@ std::optional<EarlyExit> take_environment(const Environment& environment, Option
   }
   if (auto fault = take_descriptor("WG_UAPI_FD", environment.uapi_fd, options.uapi_fd)) {
     return fault;
+  }
+  if (options.tun_fd && options.tun_fd == options.uapi_fd) {
+    return usage_error("WG_TUN_FD and WG_UAPI_FD are the same descriptor");
   }
   return take_no_offload("WGRING_NO_OFFLOAD",
                          environment.no_offload != nullptr ? environment.no_offload : "",

@@ -23,7 +23,7 @@ struct Options {
   std::optional<int> uapi_fd;  // WG_UAPI_FD
 };
 
-// Each as getenv() gives it; nullptr: not set.
+// Each as getenv() gives it; nullptr: not set. An empty one counts as not set.
 struct Environment {
   const char* tun_fd = nullptr;
   const char* uapi_fd = nullptr;

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <exception>
 
 #include <fcntl.h>
 #include <net/if.h>
@@ -24,6 +26,11 @@ using boost::system::error_code;
 
 // Descriptors for configuration clients and for what the engines hold.
 constexpr rlim_t descriptors_wanted = 4096;
+// TUN, UDP, engine, netlink, timers, log: about 20, and the same again while they change.
+constexpr rlim_t descriptors_of_ours = 64;
+constexpr rlim_t sessions_min = 8;
+
+constexpr std::chrono::seconds sockets_interval{1};
 
 std::uint32_t scope_of_interface(std::string_view name) noexcept {
   std::array<char, IF_NAMESIZE> terminated{};
@@ -42,6 +49,22 @@ void raise_descriptor_limit() noexcept {
   }
 }
 
+// Under the limit that was had, clients leave room for the sockets of the packets.
+UapiLimits uapi_limits() noexcept {
+  UapiLimits limits;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    const rlim_t room = std::max(limit.rlim_cur, descriptors_of_ours) - descriptors_of_ours;
+    limits.sessions_max = std::min<rlim_t>(limits.sessions_max, std::max(room, sessions_min));
+  }
+  return limits;
+}
+
+bool is_ignored(int signal) noexcept {
+  struct sigaction action{};
+  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 // Signals are the control thread's business: the shard's inherits this mask.
 class SignalsBlocked {
  public:
@@ -58,17 +81,14 @@ class SignalsBlocked {
   sigset_t before_{};
 };
 
-tun::Fd given_descriptor(int fd, const char* variable) {
-  if (::fcntl(fd, F_GETFD) < 0) {
-    fail_setup("{}: descriptor {} is not open", variable, fd);
-  }
-  return tun::Fd(fd);
-}
-
 }  // namespace
 
 void harden_process() {
   ::signal(SIGPIPE, SIG_IGN);
+  // What the starter blocked stays blocked across exec(): SIGTERM among it could not end us.
+  sigset_t nothing;
+  ::sigemptyset(&nothing);
+  ::pthread_sigmask(SIG_SETMASK, &nothing, nullptr);
   const rlimit none{.rlim_cur = 0, .rlim_max = 0};
   if (::setrlimit(RLIMIT_CORE, &none) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
     fail_setup("cannot forbid core files: {}", errno_text(errno));
@@ -76,7 +96,15 @@ void harden_process() {
 }
 
 Process::Process(const Options& options)
-    : options_(options), signals_(io_, SIGINT, SIGTERM, SIGUSR1), notices_(io_) {}
+    : options_(options),
+      signals_(io_, SIGINT, SIGTERM, SIGUSR1),
+      notices_(io_),
+      sockets_timer_(io_) {
+  // In the background, and under nohup(1), it is ignored and stays so.
+  if (!is_ignored(SIGHUP)) {
+    signals_.add(SIGHUP);
+  }
+}
 
 Process::~Process() {
   // The name goes first: who still comes finds no socket, and not a dead one.
@@ -95,7 +123,7 @@ void Process::set_up() {
   open_socket();
   start_shard();
   start_watches();
-  server_.emplace(io_, *interface_, scope_of_interface);
+  server_.emplace(io_, *interface_, scope_of_interface, uapi_limits());
   server_->start(socket_->fd());
   await_signal();
   const tun::EngineChoice engine = shard_->engine();
@@ -109,7 +137,13 @@ void Process::set_up() {
 }
 
 int Process::run() {
-  io_.run();
+  try {
+    io_.run();
+  } catch (const std::exception& error) {
+    // The starter has gone, and standard error may be /dev/null: only the log is left to tell.
+    spdlog::error("ends: {}", error.what());
+    return 1;
+  }
   return exit_status_;
 }
 
@@ -138,9 +172,8 @@ void Process::choose_crypto() {
 
 void Process::open_tun() {
   Result<tun::TunDevice> opened =
-      options_.tun_fd
-          ? tun::TunDevice::adopt(given_descriptor(*options_.tun_fd, "WG_TUN_FD"), offloads_)
-          : tun::TunDevice::create(options_.interface_name, offloads_);
+      options_.tun_fd ? tun::TunDevice::adopt(tun::Fd(*options_.tun_fd), offloads_)
+                      : tun::TunDevice::create(options_.interface_name, offloads_);
   if (!opened) {
     fail_setup("{}: {}", options_.tun_fd ? "WG_TUN_FD" : options_.interface_name,
                error_text(opened.error()));
@@ -153,8 +186,7 @@ void Process::open_tun() {
 
 void Process::open_socket() {
   if (options_.uapi_fd) {
-    socket_.emplace(UapiSocket::adopt(given_descriptor(*options_.uapi_fd, "WG_UAPI_FD"),
-                                      uapi_directory, name_));
+    socket_.emplace(UapiSocket::adopt(tun::Fd(*options_.uapi_fd), uapi_directory, name_));
   } else {
     socket_.emplace(UapiSocket::listen(uapi_directory, name_));
   }
@@ -186,23 +218,14 @@ void Process::start_shard() {
 }
 
 void Process::start_watches() {
-  if (socket_->file_is_ours()) {
-    file_watch_.emplace(io_, [this] {
-      if (!socket_->file_is_ours()) {
-        end(0, "the configuration socket was removed");
-      }
-    });
-    file_watch_->start(socket_->directory());
-    if (!socket_->file_is_ours()) {
-      end(0, "the configuration socket was removed");
-    }
-  }
+  watch_socket_file();
   link_watch_.emplace(io_, tun_,
                       LinkEvents{
                           .on_link =
                               [this](Link link) {
                                 spdlog::info("link {}", link == Link::up ? "up" : "down");
                                 interface_->set_link(link);
+                                retry_sockets_later();
                               },
                           .on_mtu =
                               [this](std::uint32_t mtu_bytes) {
@@ -215,6 +238,34 @@ void Process::start_watches() {
   link_watch_->start();
 }
 
+void Process::watch_socket_file() {
+  if (!socket_->has_file()) {
+    return;
+  }
+  const auto end_without_file = [this] {
+    if (!socket_->file_is_ours()) {
+      end(0, "the configuration socket was removed");
+    }
+  };
+  file_watch_.emplace(io_, end_without_file);
+  file_watch_->start(socket_->directory());
+  end_without_file();  // it may have gone before the watch began
+}
+
+// A port that was taken, or want of descriptors, may pass: who set the link up does not ask again.
+void Process::retry_sockets_later() {
+  if (!interface_->lacks_sockets()) {
+    return;
+  }
+  sockets_timer_.expires_after(sockets_interval);
+  sockets_timer_.async_wait([this](const error_code& error) {
+    if (!error) {
+      interface_->retry_sockets();
+      retry_sockets_later();
+    }
+  });
+}
+
 void Process::await_signal() {
   signals_.async_wait([this](const error_code& error, int signal) {
     if (error) {
@@ -224,7 +275,7 @@ void Process::await_signal() {
       log_stats(shard_->stats());
       await_signal();
     } else {
-      end(0, signal == SIGINT ? "SIGINT" : "SIGTERM");
+      end(0, signal == SIGINT ? "SIGINT" : signal == SIGHUP ? "SIGHUP" : "SIGTERM");
     }
   });
 }

@@ -4,6 +4,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,7 +22,8 @@
 
 namespace wgring::daemon {
 
-// No core file, no debugger of the same user, no death by a closed connection. Before any key.
+// No core file, no debugger of the same user, no death by a closed connection, no signal blocked.
+// Before any key.
 void harden_process();
 
 // Owner: main(). Thread: the control thread; it makes the shard's. Order of members is the order of
@@ -45,6 +47,8 @@ class Process {
   void open_socket();
   void start_shard();
   void start_watches();
+  void watch_socket_file();
+  void retry_sockets_later();
   void await_signal();
   void await_notice();
   void on_notices();
@@ -62,6 +66,7 @@ class Process {
   std::optional<UapiSocket> socket_;
   std::unique_ptr<tun::Shard> shard_;
   boost::asio::posix::stream_descriptor notices_;
+  boost::asio::steady_timer sockets_timer_;
   std::optional<Interface> interface_;
   std::optional<UapiServer> server_;
   std::optional<LinkWatch> link_watch_;

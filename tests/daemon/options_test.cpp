@@ -70,11 +70,23 @@ TEST(Options, WordsOfOtherProgramsInLogLevelAreNoErrors) {
 }
 
 TEST(Options, BadDescriptorsAreNamed) {
-  for (const char* const text : {"", "x", "-1", "0", "2", "3x", " 3", "99999999999"}) {
+  for (const char* const text : {"x", "-1", "0", "2", "3x", " 3", "99999999999"}) {
     EXPECT_NE(refused({"wg0"}, {.tun_fd = text}).text.find("WG_TUN_FD"), std::string::npos) << text;
     EXPECT_NE(refused({"wg0"}, {.uapi_fd = text}).text.find("WG_UAPI_FD"), std::string::npos)
         << text;
   }
+}
+
+TEST(Options, EmptyDescriptorsAreNotSet) {
+  const Options options = accepted({"wg0"}, {.tun_fd = "", .uapi_fd = ""});
+  EXPECT_FALSE(options.tun_fd);
+  EXPECT_FALSE(options.uapi_fd);
+}
+
+TEST(Options, OneDescriptorCannotBeBoth) {
+  const EarlyExit exit = refused({"wg0"}, {.tun_fd = "7", .uapi_fd = "7"});
+  EXPECT_EQ(exit.code, 1);
+  EXPECT_NE(exit.text.find("WG_TUN_FD and WG_UAPI_FD"), std::string::npos) << exit.text;
 }
 
 TEST(Options, FaultsAreOneLineAndNameTheCause) {

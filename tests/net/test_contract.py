@@ -3,14 +3,16 @@
     solo   one space, one daemon, interface wg0
 """
 
+import os
 import signal
 import stat
 import subprocess
+import sys
 
 import pytest
 
-from lab.daemon import alive
-from lab.run import wait_for
+from lab.daemon import Implementation, alive
+from lab.run import holds_for, wait_for
 from lab.space import children_of
 
 QUIET = {"LOG_LEVEL": "error"}
@@ -64,6 +66,26 @@ def test_wg_works_right_after_background_start(lab, ours):
     script = (f"{ours.path} wg0 >/dev/null 2>&1 && wg set wg0 listen-port 1234"
               " && wg show wg0 listen-port")
     assert space.run("sh", "-c", script, env=QUIET).out.strip() == "1234"
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
+def test_background_start_with_closed_streams(lab, ours, closed):
+    daemon = lab.daemon(lab.space("closed"), ours)
+    script = f'exec "$@" {closed}'
+    assert daemon.space.run("sh", "-c", script, "sh", *ours.argv("wg0"), env=QUIET).code == 0
+    assert daemon.uapi.get().errno == 0
+    daemon.pid = daemon.space.pids(ours.path.name)[-1]
+    for stream in range(3):
+        assert os.readlink(f"/proc/{daemon.pid}/fd/{stream}") == "/dev/null"
+
+
+@pytest.mark.ours
+def test_failed_start_with_closed_streams_still_returns(lab, ours):
+    script = 'exec "$@" <&- >&- 2>&-'
+    result = lab.space("closed").run("sh", "-c", script, "sh", *ours.argv("wg0"), check=False,
+                                     env={"WG_TUN_FD": "77"})
+    assert result.code == 1
 
 
 def test_foreground_option_keeps_the_process(solo):
@@ -240,12 +262,69 @@ def test_socket_deletion_ends_the_foreground_daemon(solo):
     assert stopped_cleanly(solo) == 0
 
 
+@pytest.mark.ours
+def test_hangup_ends_the_foreground_daemon(solo):
+    solo.signal(signal.SIGHUP)
+    assert stopped_cleanly(solo) == 0
+
+
+@pytest.mark.ours
+def test_hangup_that_the_starter_ignores_is_ignored(lab, ours):
+    under_nohup = Implementation("nohup", "/usr/bin/nohup", [ours.path])
+    daemon = lab.daemon(lab.space("nohup"), under_nohup).start()
+    daemon.signal(signal.SIGHUP)
+    holds_for(lambda: daemon.running, "the daemon", 0.5)
+    daemon.signal(signal.SIGTERM)
+    assert stopped_cleanly(daemon) == 0
+
+
+@pytest.mark.ours
+def test_hangup_does_not_end_the_background_daemon(background):
+    background.signal(signal.SIGHUP)
+    holds_for(lambda: background.running, "the daemon", 0.5)
+    assert background.uapi.get().errno == 0
+
+
+BLOCKED = """import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+os.execv(sys.argv[1], sys.argv[1:])"""
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_that_the_starter_blocked_ends_the_daemon(lab, ours, number):
+    blocked = Implementation("blocked", sys.executable, ["-c", BLOCKED, ours.path])
+    daemon = lab.daemon(lab.space("blocked"), blocked).start()
+    daemon.signal(number)
+    assert stopped_cleanly(daemon) == 0
+
+
 @pytest.mark.ours  # wireguard-go may still be without its handlers when the parent returns
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_the_background_daemon(background, number):
     background.signal(number)
     stopped_cleanly(background)
     assert not alive(background.pid)
+
+
+REMOVE = """import os
+while True:
+    try:
+        os.unlink("/var/run/wireguard/wg0.sock")
+        break
+    except FileNotFoundError:
+        pass"""
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("attempt", range(3))
+def test_socket_deletion_during_the_start_ends_the_daemon(lab, ours, attempt):
+    space = lab.space("early")
+    remover, _ = space.popen([sys.executable, "-S", "-c", REMOVE])
+    lab.own(remover)
+    daemon = lab.daemon(space, ours).start(wait_ready=False)
+    remover.wait(timeout=10)
+    assert stopped_cleanly(daemon) == 0
 
 
 def test_link_deletion_ends_the_background_daemon(background):

@@ -6,6 +6,7 @@
 """
 
 import os
+import select
 
 import pytest
 
@@ -90,7 +91,7 @@ def test_given_tun_with_another_header_is_refused(lab, ours):
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("value", ["", "x", "-1", "9999", "3x"])
+@pytest.mark.parametrize("value", ["x", "-1", "9999", "3x"])
 def test_bad_tun_descriptor_is_refused(lab, ours, value):
     space = lab.space("bad")
     result = space.run(*ours.argv("wg0", "-f"), env={"WG_TUN_FD": value}, check=False)
@@ -106,18 +107,82 @@ def test_descriptor_that_is_no_tun_is_refused(lab, ours):
     assert "WG_TUN_FD" in result.err
 
 
+SOCKET = "/var/run/wireguard/wg0.sock"
+
+
 def test_given_uapi_socket_is_used(lab, ours):
     space = lab.space("given")
-    with listening_socket(space, "wg0") as sock:
+    with listening_socket(space, SOCKET) as sock:
         daemon = lab.daemon(space, ours).start(env={"WG_UAPI_FD": str(sock.fileno())},
                                                pass_fds=(sock.fileno(),))
     assert Wg(space, "wg0").dump().peers == []
-    space.run("rm", "/var/run/wireguard/wg0.sock")
+    space.run("rm", SOCKET)
     assert daemon.wait_end() == 0
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("value", ["", "x", "-1", "9999", "0"])
+def test_given_socket_of_another_file_leaves_a_live_daemon_its_own(lab, ours):
+    """The interface of the first has moved away, so a second one of the same name can be."""
+    space, inner = lab.space("given"), lab.space("inner")
+    first = lab.daemon(space, ours).start()
+    space.ip(f"link set wg0 netns {inner.pid}")
+    with listening_socket(space, "/run/other.sock") as sock:
+        second = lab.daemon(space, ours).start(env={"WG_UAPI_FD": str(sock.fileno())},
+                                               pass_fds=(sock.fileno(),))
+    wait_for(lambda: "wg0" in space.run("ip", "-o", "link").out, "the second interface")
+    assert second.stop() == 0
+    assert first.uapi.get().errno == 0
+    assert first.running
+
+
+@pytest.mark.ours
+def test_both_given_descriptors_reach_the_background(lab, ours):
+    space = lab.space("given")
+    tun = open_tun(space, "wg0")
+    with listening_socket(space, SOCKET) as sock:
+        daemon = lab.daemon(space, ours)
+        given = {"WG_TUN_FD": str(tun), "WG_UAPI_FD": str(sock.fileno())}
+        assert daemon.start_background(env=given, pass_fds=(tun, sock.fileno())).code == 0
+    os.close(tun)
+    space.ip("link set wg0 up")
+    wait_for(lambda: daemon.uapi.get().value("listen_port"), "sockets after link up")
+    daemon.stop()
+    assert "wg0" not in space.run("ip", "-o", "link").out
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("foreground", [True, False])
+@pytest.mark.parametrize("variable", ["WG_TUN_FD", "WG_UAPI_FD"])
+@pytest.mark.parametrize("number", range(3, 10))
+def test_number_that_the_starter_did_not_open_is_refused(lab, ours, variable, number, foreground):
+    """Such a number is free at first, and one of our own descriptors a moment later."""
+    more = ["-f"] if foreground else []
+    result = lab.space("alias").run(*ours.argv("wg0", *more), env={variable: str(number)},
+                                    check=False)
+    assert result.code == 1
+    assert f"{variable}: descriptor {number} is not open" in result.err
+
+
+@pytest.mark.ours
+def test_empty_variables_are_not_set(lab, ours):
+    daemon = lab.daemon(lab.space("empty"), ours)
+    daemon.start(env={"WG_TUN_FD": "", "WG_UAPI_FD": ""})
+    assert daemon.socket_path.exists()
+
+
+@pytest.mark.ours
+def test_background_daemon_keeps_no_descriptor_of_its_starter(lab, ours):
+    daemon = lab.daemon(lab.space("inherited"), ours)
+    reader, writer = os.pipe()
+    assert daemon.start_background(pass_fds=(writer,)).code == 0
+    os.close(writer)
+    ready, _, _ = select.select([reader], [], [], 5)
+    os.close(reader)
+    assert ready, "the other end is still open"
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("value", ["x", "-1", "9999", "0"])
 def test_bad_uapi_descriptor_is_refused(lab, ours, value):
     space = lab.space("bad")
     result = space.run(*ours.argv("wg0", "-f"), env={"WG_UAPI_FD": value}, check=False)

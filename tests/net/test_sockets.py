@@ -4,10 +4,12 @@
           wg0 192.168.241.1, fd00:b::1  tunnel           wg0 192.168.241.2, fd00:b::2
 """
 
+import contextlib
 import subprocess
 
 import pytest
 
+from lab.daemon import Implementation
 from lab.pair import DEVICE
 from lab.run import holds_for, wait_for
 from lab.traffic import ping, reaches
@@ -57,6 +59,28 @@ def test_sockets_exist_only_while_the_link_is_up(solo):
     wait_for(lambda: udp_sockets(solo.space) == both(5000), "sockets after up")
     solo.space.ip("link set wg0 down")
     wait_for(lambda: udp_sockets(solo.space) == set(), "no sockets after down")
+
+
+@pytest.mark.ours
+def test_port_that_was_taken_at_link_up_is_had_when_it_is_free(solo):
+    solo.uapi.set("listen_port=5000")
+    with solo.space.udp_socket(bind=("0.0.0.0", 5000)):
+        solo.space.ip("link set wg0 up")
+        wait_for(lambda: "5000" in solo.log, "the error in the log")
+        holds_for(lambda: udp_sockets(solo.space) == {(4, 5000)}, "only the other socket", 1.5)
+    wait_for(lambda: udp_sockets(solo.space) == both(5000), "sockets without another set", 5)
+
+
+@pytest.mark.ours
+def test_connections_leave_descriptors_for_the_sockets(lab, ours):
+    limited = Implementation("limited", "/usr/bin/prlimit", ["--nofile=100:100", ours.path])
+    daemon = lab.daemon(lab.space("limited"), limited).start()
+    with contextlib.ExitStack() as stack:
+        for _ in range(150):
+            stack.enter_context(daemon.uapi.connect())
+        daemon.space.ip("link set wg0 up")
+        wait_for(lambda: len(udp_sockets(daemon.space)) == 2, "sockets beside the connections")
+        assert daemon.uapi.get().errno == 0
 
 
 def test_port_change_closes_the_old_sockets(device):

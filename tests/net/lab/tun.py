@@ -4,6 +4,7 @@ import fcntl
 import os
 import socket
 import struct
+import sys
 
 TUNSETIFF = 0x400454CA
 IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
@@ -17,11 +18,21 @@ def open_tun(space, ifname, flags=IFF_TUN | IFF_NO_PI):
     return fd
 
 
-def listening_socket(space, ifname):
-    """The UAPI socket of an interface, bound and listening."""
-    directory = space.path("/run/wireguard")
-    directory.mkdir(exist_ok=True, mode=0o755)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.bind(str(directory / f"{ifname}.sock"))
-    sock.listen(64)
-    return sock
+# Argument 1 is a socket over which the listening one goes out, argument 2 the path to bind it to.
+LISTEN = """
+import os, socket, sys
+os.makedirs(os.path.dirname(sys.argv[2]), mode=0o755, exist_ok=True)
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+sock.bind(sys.argv[2])
+sock.listen(64)
+socket.send_fds(socket.socket(fileno=int(sys.argv[1])), [b"it"], [sock.fileno()])
+"""
+
+
+def listening_socket(space, path):
+    """A UNIX socket bound inside and listening: the path it carries means the same file there."""
+    near, far = socket.socketpair()
+    with near, far:
+        space.run(sys.executable, "-c", LISTEN, far.fileno(), path, pass_fds=(far.fileno(),))
+        _, fds, _, _ = socket.recv_fds(near, 16, 1)
+    return socket.socket(fileno=fds[0])
