@@ -308,6 +308,7 @@ def test_signal_ends_the_background_daemon(background, number):
 
 
 REMOVE = """import os
+print("ready", flush=True)
 while True:
     try:
         os.unlink("/var/run/wireguard/wg0.sock")
@@ -320,10 +321,11 @@ while True:
 @pytest.mark.parametrize("attempt", range(3))
 def test_socket_deletion_during_the_start_ends_the_daemon(lab, ours, attempt):
     space = lab.space("early")
-    remover, _ = space.popen([sys.executable, "-S", "-c", REMOVE])
+    remover, _ = space.popen([sys.executable, "-S", "-c", REMOVE], stdout=subprocess.PIPE)
     lab.own(remover)
+    assert remover.stdout.readline() == b"ready\n"
     daemon = lab.daemon(space, ours).start(wait_ready=False)
-    remover.wait(timeout=10)
+    remover.communicate(timeout=10)
     assert stopped_cleanly(daemon) == 0
 
 

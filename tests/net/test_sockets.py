@@ -77,7 +77,7 @@ def test_connections_leave_descriptors_for_the_sockets(lab, ours):
     daemon = lab.daemon(lab.space("limited"), limited).start()
     with contextlib.ExitStack() as stack:
         for _ in range(150):
-            stack.enter_context(daemon.uapi.connect())
+            assert stack.enter_context(daemon.uapi.connect()).ask("get=1\n\n").errno == 0
         daemon.space.ip("link set wg0 up")
         wait_for(lambda: len(udp_sockets(daemon.space)) == 2, "sockets beside the connections")
         assert daemon.uapi.get().errno == 0
