@@ -89,6 +89,21 @@ TEST(Options, OneDescriptorCannotBeBoth) {
   EXPECT_NE(exit.text.find("WG_TUN_FD and WG_UAPI_FD"), std::string::npos) << exit.text;
 }
 
+TEST(Options, OffloadsAreForbiddenByOptionAndVariable) {
+  const Options options =
+      accepted({"--no-offload=tun-uso,udp-gro", "wg0"}, {.no_offload = "tun-tso"});
+  for (std::size_t i = 0; i < tun::offload_count; ++i) {
+    const auto offload = static_cast<tun::Offload>(i);
+    const bool forbidden = offload == tun::Offload::tun_uso || offload == tun::Offload::udp_gro ||
+                           offload == tun::Offload::tun_tso;
+    EXPECT_EQ(options.offloads.has(offload), !forbidden) << tun::offload_name(offload);
+  }
+  const Options none = accepted({"--no-offload=all", "wg0"});
+  EXPECT_FALSE(none.offloads.has(tun::Offload::udp_gso));
+  EXPECT_NE(refused({"wg0"}, {.no_offload = "x"}).text.find("WGRING_NO_OFFLOAD"),
+            std::string::npos);
+}
+
 TEST(Options, FaultsAreOneLineAndNameTheCause) {
   const std::pair<std::vector<const char*>, std::string> rows[] = {
       {{}, "IFNAME"},
@@ -100,6 +115,7 @@ TEST(Options, FaultsAreOneLineAndNameTheCause) {
       {{"--engine=1", "wg0"}, "--engine"},
       {{"--aead=openssl", "wg0"}, "--aead"},
       {{"--log-level=loud", "wg0"}, "--log-level"},
+      {{"--no-offload=tun-tso,nonsense", "wg0"}, "'nonsense'"},
       {{""}, "interface name"},
       {{"a/b"}, "interface name"},
   };
@@ -116,7 +132,8 @@ TEST(Options, HelpNamesEveryOptionAndVariable) {
   EXPECT_EQ(help.code, 0);
   for (const char* const word :
        {"IFNAME", "--foreground", "-f", "--engine", "epoll", "--aead", "--log-level", "--version",
-        "--help", "WG_TUN_FD", "WG_UAPI_FD", "WG_PROCESS_FOREGROUND", "LOG_LEVEL"}) {
+        "--help", "--no-offload", "WGRING_NO_OFFLOAD", "WG_TUN_FD", "WG_UAPI_FD",
+        "WG_PROCESS_FOREGROUND", "LOG_LEVEL"}) {
     EXPECT_NE(help.text.find(word), std::string::npos) << word;
   }
   const EarlyExit version = refused({"--version"});
