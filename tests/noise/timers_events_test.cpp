@@ -16,6 +16,12 @@ class TimerEvents : public Pair {
     update.persistent_keepalive_s = seconds;
     world.apply(on, update);
   }
+  void b_wants_keepalives_and_cannot_begin() {
+    peer(b).endpoint.remote = {};
+    keepalive_every(b, a, 25);
+    ASSERT_EQ(wire(), "");
+    ASSERT_FALSE(pending(b, Timer::persistent_keepalive));
+  }
 };
 
 TEST_F(TimerEvents, DataSentArmsNewHandshakeOnce) {
@@ -197,9 +203,16 @@ TEST_F(TimerEvents, HandshakeCompleteOfResponderIsTheFirstPacketUnderNext) {
   EXPECT_EQ(wire(), "aI bR aD");
   EXPECT_EQ(status(b).last_handshake, WallTime{}) << "not confirmed yet";
   EXPECT_EQ(peer(b).keypairs.current, noise::no_keypair);
+  // As if b had been asking too.
+  peer(b).timers.arm(Timer::retransmit_handshake, world.now() + 1000s);
+  peer(b).handshake_attempts = 3;
+  peer(b).sent_lastminute_handshake = true;
   heal();
   send(a, b);
   run_for(latency);
+  EXPECT_FALSE(pending(b, Timer::retransmit_handshake));
+  EXPECT_EQ(peer(b).handshake_attempts, 0U);
+  EXPECT_FALSE(peer(b).sent_lastminute_handshake);
   EXPECT_EQ(status(b).last_handshake.time_since_epoch(), World::wall_start + world.elapsed());
   EXPECT_NE(peer(b).keypairs.current, noise::no_keypair);
 }
@@ -235,13 +248,55 @@ TEST_F(TimerEvents, TraversalByReceivingArmsPersistent) {
   EXPECT_EQ(due_in(a, Timer::persistent_keepalive), 25s);
 }
 
-TEST_F(TimerEvents, TraversalByHandshakeMessagesArmsPersistent) {
+TEST_F(TimerEvents, TraversalBySendingAnInitiationArmsPersistent) {
   keepalive_every(a, b, 25);  // there is no key: it initiates
   EXPECT_EQ(wire(), "aI");
   EXPECT_EQ(due_in(a, Timer::persistent_keepalive), 25s);
-  run_for(2 * latency);
-  EXPECT_EQ(wire(), "aI bR aK");
+}
+
+TEST_F(TimerEvents, TraversalByReceivingAnInitiationArmsPersistent) {
+  b_wants_keepalives_and_cannot_begin();
+  b.entropy.failing = true;  // and so it cannot answer: this is the receipt alone
+  send(a, b);
+  run_for(latency);
+  ASSERT_EQ(wire(), "aI");
+  ASSERT_EQ(drops(b, noise::Drop::no_entropy), 1U);
+  EXPECT_EQ(due_in(b, Timer::persistent_keepalive), 25s);
+  b.entropy.failing = false;
+}
+
+TEST_F(TimerEvents, TraversalBySendingAResponseArmsPersistent) {
+  b_wants_keepalives_and_cannot_begin();
+  send(a, b);
+  run_for(latency);
+  ASSERT_EQ(wire(), "aI bR");
+  EXPECT_EQ(due_in(b, Timer::persistent_keepalive), 25s);
+}
+
+TEST_F(TimerEvents, TraversalByReceivingAResponseArmsPersistent) {
+  keepalive_every(a, b, 25);
+  cut_letter('R');
+  run_for(2s);
+  ASSERT_EQ(wire(), "aI bR");
+  ASSERT_EQ(due_in(a, Timer::persistent_keepalive), 23s);
+  std::vector<Slot> trains;  // all in use: the keepalive that follows a response has to wait
+  while (Slot slot = a.trains().take()) {
+    trains.push_back(std::move(slot));
+  }
+  const Datagram response = sent(b, 'R').front();
+  noise::Wild wild;
+  wild.slot = a.packets().take();
+  wild.bytes = static_cast<std::uint32_t>(response.bytes.size());
+  wild.source = response.from;
+  wild.destination.ip = response.to.ip;
+  copy_bytes(wild.slot.bytes().first(wild.bytes), response.bytes);
+  a.device().on_udp({&wild, 1}, world.now_of(a), a.outbox);
+  EXPECT_TRUE(a.outbox.transmits.empty());
   EXPECT_EQ(due_in(a, Timer::persistent_keepalive), 25s);
+  a.outbox.clear();
+  trains.clear();
+  run_for(latency);
+  EXPECT_EQ(wire(), "aI bR aK");
 }
 
 TEST_F(TimerEvents, TraversalWithoutIntervalArmsNothing) {

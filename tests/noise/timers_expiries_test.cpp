@@ -111,6 +111,25 @@ TEST_F(TimerExpiries, ZeroKeysClearsSlotAndAllKeypairs) {
   EXPECT_TRUE(is_idle(b));
 }
 
+TEST_F(TimerExpiries, ZeroKeysClearsAnUnconfirmedNextToo) {
+  establish();
+  run_for(115s);
+  world.network.filter = [](const Datagram& datagram) { return !datagram.is_data(); };
+  send(a, b);  // rekeys; what would confirm the new key is lost
+  run_for(1s);
+  ASSERT_EQ(wire(), "aD aI bR aK");
+  cut();
+  ASSERT_NE(peer(b).keypairs.next, noise::no_keypair);
+  ASSERT_EQ(noise::CoreTestAccess::keypair_count(b.device()), 2U);
+  run_for(540s - 2s);
+  ASSERT_EQ(noise::CoreTestAccess::index_count(b.device()), 2U);
+  run_for(2s);
+  EXPECT_EQ(noise::CoreTestAccess::keypair_count(b.device()), 0U);
+  EXPECT_EQ(noise::CoreTestAccess::index_count(b.device()), 0U);
+  EXPECT_EQ(peer(b).keypairs.next, noise::no_keypair);
+  EXPECT_TRUE(is_idle(b));
+}
+
 TEST_F(TimerExpiries, PersistentSendsAKeepaliveEachInterval) {
   establish();
   keepalive_every(a, b, 25);
