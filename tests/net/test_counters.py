@@ -7,13 +7,15 @@ An inner ping of 84 bytes is padded to 96 and has 32 bytes around it: 128. An in
 148 bytes, a response 92.
 """
 
+import re
+import signal
 import time
 
 import pytest
 
 from lab.pair import DEVICE
 from lab.run import wait_for
-from lab.traffic import ping
+from lab.traffic import ping, reaches
 
 PING, INITIATION, RESPONSE, KEEPALIVE = 128, 148, 92, 32
 
@@ -21,10 +23,6 @@ PING, INITIATION, RESPONSE, KEEPALIVE = 128, 148, 92, 32
 def transfer(end, other):
     view = end.view(other)
     return view.rx_bytes, view.tx_bytes
-
-
-def link_bytes(end, direction):
-    return int(end.space.path(f"/sys/class/net/{DEVICE}/statistics/{direction}_bytes").read_text())
 
 
 @pytest.fixture
@@ -42,7 +40,7 @@ def test_transfer_is_exact_on_both_ends_after_ten_pings(pinged):
 
 def test_link_counts_the_inner_packets(pinged):
     for end in (pinged.left, pinged.right):
-        assert link_bytes(end, "rx") == 10 * 84
+        assert end.space.link_count(DEVICE, "rx_bytes") == 10 * 84
 
 
 def test_latest_handshake_is_now_on_both_ends(pinged):
@@ -70,6 +68,28 @@ def test_one_way_data_is_answered_by_one_keepalive_ten_seconds_later(pair):
     wait_for(lambda: transfer(left, right)[0] == RESPONSE + KEEPALIVE, "the keepalive", timeout=13)
     time.sleep(4)  # past the 15 s after which an unanswered sender would begin a new handshake
     assert transfer(left, right) == (RESPONSE + KEEPALIVE, INITIATION + PING)
+
+
+@pytest.mark.ours
+def test_sigusr1_logs_the_counters(pinged):
+    left = pinged.left
+    assert not reaches(left.space, "192.168.241.77")  # nobody's address: one drop, one ICMP error
+    for time_asked in (1, 2):
+        left.daemon.signal(signal.SIGUSR1)
+        wait_for(lambda: len(logged(left, "tun errors")) == time_asked, "the last line of them")
+    packets = logged(left, "packets")[0]
+    assert (packets["udp_received"], packets["udp_sent"]) == (11, 11)
+    assert packets["tun_written"] == 11
+    assert packets["tun_read"] >= 11  # the kernel may have had multicasts of its own to say
+    assert logged(left, "dropped")[0]["no_route"] >= 1
+    assert logged(left, "send errors") == [{}, {}]
+
+
+def logged(end, title):
+    """{name: number} of each line that the log has under this title."""
+    lines = re.findall(rf"\b{title}:((?: \w+=\d+)+| none)$", end.daemon.log, re.M)
+    return [{name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", line)}
+            for line in lines]
 
 
 def test_counters_start_again_with_a_peer_that_was_removed(pinged):

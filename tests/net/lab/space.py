@@ -94,6 +94,10 @@ class Space:
         """A path of this space seen from outside; symbolic links on the way are not followed."""
         return pathlib.Path(f"/proc/{self.pid}/root{inner}")
 
+    def link_count(self, device, name):
+        """What the kernel counted for a link; rx_packets of a TUN is what was written to it."""
+        return int(self.path(f"/sys/class/net/{device}/statistics/{name}").read_text())
+
     def pids(self, command):
         """Outer pids of the processes inside whose command name is this."""
         found = []
