@@ -150,6 +150,14 @@ def test_engine_is_named_in_the_log(lab, each_engine):
     assert each_engine.options[0].removeprefix("--engine=") in line
 
 
+@pytest.mark.ours
+@pytest.mark.parametrize("name", ["boringssl", "sodium"])
+def test_cipher_and_its_self_test_are_named_in_the_log(lab, ours, name):
+    daemon = lab.daemon(lab.space("aead"), ours)
+    daemon.start(f"--aead={name}", env={"LOG_LEVEL": "info"})
+    assert f"aead: {name} (self-test passed)" in daemon.log
+
+
 # Refused starts
 
 BAD_NAMES = ["", ".", "..", "a/b", "with space", "tab\tname", "sixteen_letters_", "new\nline"]

@@ -199,6 +199,10 @@ def test_bad_line_is_refused_and_nothing_is_changed(solo, lines, number):
     before = accepted(solo, "fwmark=7", f"public_key={B}", "allowed_ip=10.0.0.0/8").text
     reply = solo.uapi.set("fwmark=8", *lines)
     assert reply.text == f"errno=-{number}"
+    key, equals, _ = lines[-1].partition("=")
+    place = f"line {2 + len(lines)}: {key + ': ' if equals else ''}"  # set=1 and fwmark come before
+    refused = [line for line in solo.log.splitlines() if "set refused" in line]
+    assert len(refused) == 1 and place in refused[0], (place, refused)
     assert solo.uapi.get().text == before
     assert accepted(solo, "fwmark=9").value("fwmark") == "9"
 
