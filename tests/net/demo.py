@@ -51,8 +51,15 @@ def start(ends):
         show(f"{end.name}# {' '.join(end.daemon.implementation.argv(DEVICE, '-f'))} &")
         end.daemon.start(env={"LOG_LEVEL": "info"})
     for end in ends:
-        lines = [line for line in end.daemon.log.splitlines() if "engine:" in line]
-        show(f"{end.name}: {lines[0] if lines else 'it did not say which engine it chose'}")
+        show(f"{end.name}: {engine_line(end.daemon)}")
+
+
+def engine_line(daemon):
+    """What it chose and why: the demo promises to show it."""
+    for line in daemon.log.splitlines():
+        if "engine:" in line:
+            return line
+    raise LabError(f"{daemon.implementation} did not say which engine it chose")
 
 
 def configure(ends):
