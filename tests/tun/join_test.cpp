@@ -5,79 +5,19 @@
 
 #include <gtest/gtest.h>
 
+#include "flow.hpp"
 #include "noise/split.hpp"
-#include "tests/noise/ip_packet.hpp"
 
 namespace wgring::tun {
 namespace {
 
 using noise::Splitter;
 using noise::VnetHeader;
-using test::ones_sum;
+using test::fix_checksums;
+using test::Flow;
 using test::Packet;
 
 constexpr JoinPolicy everything{.tcp = true, .udp = true};
-
-// One flow that makes packets in sequence, as a sender's TSO would.
-class Flow {
- public:
-  Flow(bool v4, bool tcp, std::uint16_t port) : v4_(v4), tcp_(tcp), port_(port) {}
-
-  [[nodiscard]] Packet next(std::size_t payload_bytes, bool push = false) {
-    const std::size_t header = tcp_ ? 32 : 8;
-    const std::uint8_t protocol = tcp_ ? 6 : 17;
-    Packet packet = v4_ ? test::v4_packet(header + payload_bytes, protocol)
-                        : test::v6_packet(header + payload_bytes, protocol);
-    at_ = v4_ ? 20 : 40;
-    std::uint8_t* const transport = packet.data() + at_;
-    fill_zero({transport, header});
-    store_be16(transport, port_);
-    store_be16(transport + 2, 5001);
-    if (tcp_) {
-      store_be32(transport + 4, sequence_);
-      store_be32(transport + 8, 77);
-      transport[12] = 0x80;
-      transport[13] = push ? 0x18 : 0x10;
-      store_be16(transport + 14, 1000);
-      transport[20] = transport[21] = 1;
-      store_be32(transport + 24, 4242);
-    } else {
-      store_be16(transport + 4, static_cast<std::uint16_t>(header + payload_bytes));
-    }
-    for (std::size_t i = 0; i < payload_bytes; ++i) {
-      transport[header + i] = static_cast<std::uint8_t>(sequence_ + i);
-    }
-    sequence_ += static_cast<std::uint32_t>(payload_bytes);
-    if (v4_) {
-      store_be16(packet.data() + 4, identification_++);
-    }
-    finish(packet);
-    return packet;
-  }
-  // Checksums anew, after a test spoiled something else.
-  void finish(Packet& packet) const {
-    if (v4_) {
-      test::fix_v4_checksum(packet);
-    }
-    const Bytes all{packet};
-    const Bytes addresses = v4_ ? all.subspan(12, 8) : all.subspan(8, 32);
-    const std::uint32_t pseudo =
-        ones_sum(addresses) + static_cast<std::uint32_t>(packet.size() - at_) + (tcp_ ? 6U : 17U);
-    std::uint8_t* const field = packet.data() + at_ + (tcp_ ? 16 : 6);
-    store_be16(field, 0);
-    const auto sum = static_cast<std::uint16_t>(~ones_sum(all.subspan(at_), pseudo));
-    store_be16(field, !tcp_ && sum == 0 ? 0xffff : sum);
-  }
-  [[nodiscard]] std::size_t transport_at() const { return at_; }
-
- private:
-  bool v4_;
-  bool tcp_;
-  std::uint16_t port_;
-  std::size_t at_ = 0;
-  std::uint32_t sequence_ = 0xffff'f000U;
-  std::uint16_t identification_ = 0xfff0;
-};
 
 // Joins, then splits what came out: the packets as TUN would deliver them, by run.
 [[nodiscard]] std::vector<std::vector<Packet>> round_trip(const std::vector<Packet>& packets,
@@ -214,7 +154,7 @@ TEST(Join, what_differs_in_more_than_its_place_is_not_joined) {
     Flow flow(true, true, 1);
     std::vector<Packet> packets{flow.next(500), flow.next(500)};
     row.spoil(packets[1], flow.transport_at());
-    flow.finish(packets[1]);
+    fix_checksums(packets[1]);
     const auto runs = round_trip(packets);
     EXPECT_EQ(sizes(runs), (Sizes{1, 1})) << row.what;
     if (runs.size() == 2) {
@@ -227,7 +167,7 @@ TEST(Join, an_interruption_in_a_flow_is_not_jumped_over) {
   Flow flow(true, true, 1);
   std::vector<Packet> packets{flow.next(500), flow.next(500), flow.next(500), flow.next(500)};
   packets[1][20 + 13] |= 0x01;
-  flow.finish(packets[1]);
+  fix_checksums(packets[1]);
   const auto runs = round_trip(packets);
   ASSERT_EQ(sizes(runs), (Sizes{1, 1, 2}));
   EXPECT_EQ(runs[1][0], packets[1]);
@@ -250,7 +190,7 @@ TEST(Join, whatever_comes_leaves_with_the_same_bytes_and_each_flow_in_order) {
         if (packet[0] >> 4U != 4 && packet[0] >> 4U != 6) {
           packet[0] = which < 2 ? 0x45 : 0x60;  // the core delivers nothing else
         }
-        flows[which].finish(packet);
+        fix_checksums(packet);
         spoilt.push_back(packet);
       }
       packets.push_back(std::move(packet));
