@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Adds up JUnit reports: names what failed, ends with the line 'N passed, N failed'.
 
+A case that passed on a second try only is named and counted apart: ctest says so in its log alone,
+from where --ctest-log takes it into the report; pytest's are there already.
+
 A disabled case, an empty report, a report that is not there, and (with --build) a test binary
 that contributed no case count as failures: nothing may pass by not running. So does a skipped
 case where CI=true; elsewhere it is named and counts as neither.
@@ -8,6 +11,7 @@ case where CI=true; elsewhere it is named and counts as neither.
 import argparse
 import os
 import pathlib
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
@@ -25,6 +29,24 @@ def problem_of(case):
     return None
 
 
+RETRIED = "retried"  # name of a property of <testsuite>, one per case
+
+
+def note_retried(report, ctest_log):
+    """Writes into a report of ctest which cases its log shows a second time."""
+    try:
+        tree = ElementTree.parse(report)
+        text = pathlib.Path(ctest_log).read_text(errors="replace")
+    except (OSError, ElementTree.ParseError):
+        return  # read() says so
+    # "3/9 Test #3: name ....***Failed" at first; a repetition has no "3/9".
+    again = sorted(set(re.findall(r"^ +Test +#\d+: (\S+) \.*", text, re.M)))
+    properties = ElementTree.SubElement(tree.getroot(), "properties")
+    for name in again:
+        ElementTree.SubElement(properties, "property", name=RETRIED, value=name)
+    tree.write(report, encoding="UTF-8", xml_declaration=True)
+
+
 def describe(name, kind, text, case):
     output = "".join(node.text or "" for node in case.iter("system-out"))
     lines = [line for line in (text + "\n" + output).splitlines() if line.strip()]
@@ -34,13 +56,14 @@ def describe(name, kind, text, case):
 
 
 def read(report):
-    """All cases of one report as (name, case); empty when it cannot be read."""
+    """Cases of one report as (name, case), names of those retried; none when it is unreadable."""
     try:
         root = ElementTree.parse(report).getroot()
     except (OSError, ElementTree.ParseError) as error:
         print(f"-- {report}: {error}")
-        return []
-    return [(case.get("name") or "?", case) for case in root.iter("testcase")]
+        return [], []
+    retried = [one.get("value") for one in root.iter("property") if one.get("name") == RETRIED]
+    return [(case.get("name") or "?", case) for case in root.iter("testcase")], retried
 
 
 def silent_binaries(build, names):
@@ -56,12 +79,16 @@ def silent_binaries(build, names):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", help="build tree whose test binaries must all have run")
+    parser.add_argument("--ctest-log", help="what ctest printed for the only report")
     parser.add_argument("reports", nargs="*")
     options = parser.parse_args()
 
-    passed, failed, names = 0, 0, []
+    if options.ctest_log:
+        note_retried(*options.reports, options.ctest_log)
+    passed, failed, names, retried = 0, 0, [], []
     for report in options.reports:
-        cases = read(report)
+        cases, again = read(report)
+        retried += again
         if not cases:
             print(f"-- {report}: no test ran")
             failed += 1
@@ -77,6 +104,9 @@ def main():
         for binary in silent_binaries(options.build, names):
             print(f"-- test_{binary}: none of its cases ran")
             failed += 1
+    for name in retried:
+        print(f"-- second try: {name}")
+    print(f"retried: {len(retried)}")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or passed == 0 else 0
 

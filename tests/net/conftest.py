@@ -40,8 +40,27 @@ def pytest_sessionstart(session):
     session.config.host_state_before = host_state()
 
 
+retried = []
+
+
+def pytest_runtest_logreport(report):
+    """A second try of pytest-rerunfailures leaves no trace in the report but this."""
+    if report.outcome == "rerun":
+        retried.append(report.nodeid)
+
+
+def note_retried(config):
+    """For .ci/tally.py."""
+    for plugin in config.pluginmanager.get_plugins():
+        if hasattr(plugin, "add_global_property"):  # of --junitxml
+            for nodeid in retried:
+                plugin.add_global_property("retried", nodeid)
+
+
+@pytest.hookimpl(tryfirst=True)  # before the report is written
 def pytest_sessionfinish(session):
     """Nothing of ours may be left: neither process, namespace, link nor socket file."""
+    note_retried(session.config)
     before = getattr(session.config, "host_state_before", None)
     if before is None:
         return

@@ -42,8 +42,10 @@ def run_on_archive(compiler):
     return runner
 
 
-def run_on_report(folder, text):
-    return run(HERE.parents[1] / ".ci/tally.py", tree(folder, {"a.xml": text}) / "a.xml")
+def run_on_report(folder, text, log=None):
+    tree(folder, {"a.xml": text, "ctest.log": log or ""})
+    options = ["--ctest-log", folder / "ctest.log"] if log else []
+    return run(HERE.parents[1] / ".ci/tally.py", *options, folder / "a.xml")
 
 
 def wrong(code, output, expected):

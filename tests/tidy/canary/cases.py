@@ -101,4 +101,11 @@ TALLY = [
     ('<testsuite><testcase name="a" status="disabled"/></testsuite>', "0 passed, 1 failed"),
     ('<testsuite><testcase name="a"><skipped message="no tool"/></testcase></testsuite>',
      "0 passed, 1 failed"),
+    # Second tries are counted; the failure is there because only then is the output looked at.
+    ('<testsuite><properties><property name="retried" value="b"/></properties>'
+     '<testcase name="a" status="disabled"/></testsuite>', "-- second try: b\nretried: 1"),
+    ('<testsuite><testcase name="a" status="disabled"/></testsuite>', "retried: 0"),
+    ('<testsuite><testcase name="a.B" status="disabled"/></testsuite>',
+     "1/2 Test  #1: a.B ....***Failed    0.01 sec\n    Test  #1: a.B ....   Passed    0.02 sec\n"
+     "2/2 Test  #2: a.C ....   Passed    0.02 sec\n", "-- second try: a.B\nretried: 1"),
 ]
