@@ -95,12 +95,15 @@ def inner_pid(pid):
 
 
 def names():
-    return [f"ours-{engine}" for engine in peers.engines()] + ["ours-to-go", "go-to-ours"]
+    ours = [f"ours-{engine}" for engine in peers.engines()]
+    return ours + ["ours-to-go", "go-to-ours", "ours-to-debian-go"]
 
 
 def ends_of(name):
     """(left, right, with preshared key) of a talk."""
     go = peers.current_wireguard_go() if peers.go_toolchain() else peers.debian_wireguard_go()
+    if name == "ours-to-debian-go":
+        return peers.under_test(), peers.debian_wireguard_go(), True
     if name == "ours-to-go":
         return peers.under_test(), go, False
     if name == "go-to-ours":
