@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 
 #include "crypto/self_test.hpp"
+#include "daemon/self_test_verdict.hpp"
 #include "daemon/setup_error.hpp"
 #include "daemon/stats_log.hpp"
 #include "tun/entropy.hpp"
@@ -151,18 +152,14 @@ void Process::choose_crypto() {
   if (const Status initialised = crypto::initialise(); !initialised) {
     fail_setup("{}", error_text(initialised.error()));
   }
-  aead_reason_ = "self-test passed";
-  for (const crypto::SelfTestResult& result : crypto::self_test()) {
-    if (result.passed) {
-      continue;
-    }
-    if (!result.primitive.starts_with("chacha20-poly1305/")) {
-      fail_setup("self-test: {} gives wrong answers on this machine", result.primitive);
-    }
-    spdlog::error("self-test: {} gives wrong answers on this machine and is not used",
-                  result.primitive);
-    aead_reason_ = "self-test passed, another one failed";
+  const SelfTestVerdict verdict = judge_self_test(crypto::self_test());
+  for (const std::string& line : verdict.errors) {
+    spdlog::error("{}", line);
   }
+  if (!verdict.fatal.empty()) {
+    fail_setup("{}", verdict.fatal);
+  }
+  aead_reason_ = verdict.aead_reason;
   const Result<const crypto::Aead*> chosen = crypto::choose_aead(options_.aead);
   if (!chosen) {
     fail_setup("--aead={}: {}", options_.aead, error_text(chosen.error()));
