@@ -1,12 +1,17 @@
 // Memory, clocks and wake-ups: the small things that the shard stands on.
 #include <chrono>
+#include <fstream>
 #include <thread>
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include "base/region.hpp"
+#include "crypto/aead.hpp"
 #include "crypto/self_test.hpp"
+#include "noise/device.hpp"
+#include "noise/peer.hpp"
 #include "tun/alarm.hpp"
 #include "tun/clock.hpp"
 #include "tun/entropy.hpp"
@@ -52,6 +57,37 @@ TEST(SystemMemory, AnImpossibleReservationIsRefused) {
   SystemMemory memory;
   Region region;
   EXPECT_FALSE(region.reserve(memory.source(), std::size_t{1} << 60));
+}
+
+std::size_t resident_bytes() {
+  std::size_t all = 0;
+  std::size_t resident = 0;
+  std::ifstream{"/proc/self/statm"} >> all >> resident;
+  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+TEST(SystemMemory, HoldsTheLargestDeviceAndNoneLarger) {
+  constexpr std::uint32_t peers = std::uint32_t{1} << 20;
+  ASSERT_TRUE(crypto::initialise());
+  SystemMemory memory;
+  TrainPools pools;
+  ASSERT_TRUE(pools.open());
+  auto device = noise::Device::open({.memory = memory.source(),
+                                     .entropy = system_entropy(),
+                                     .aead = &crypto::aead_boringssl(),
+                                     .train_pool = &pools.trains(),
+                                     .packet_pool = &pools.packets(),
+                                     .shard = 0,
+                                     .shard_bits = 0,
+                                     .now = {}});
+  ASSERT_TRUE(device) << device.error().what;
+  const std::size_t committed = memory.committed_bytes();
+  const std::size_t resident = resident_bytes();
+  EXPECT_FALSE(device->reserve(peers + 1, 0));
+  EXPECT_EQ(memory.committed_bytes(), committed);
+  ASSERT_TRUE(device->reserve(peers, peers));
+  EXPECT_GT(memory.committed_bytes(), std::size_t{peers} * (sizeof(noise::Peer) + 3 * 1024));
+  EXPECT_LT(resident_bytes(), resident + (std::size_t{64} << 20)) << "nobody is there yet";
 }
 
 TEST(SystemEntropy, Fills) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include "denied.hpp"
 #include "space.hpp"
 #include "tun/message.hpp"
 
@@ -81,6 +82,50 @@ TEST_F(UdpPairTest, OptionsAreThoseOfTheProtocol) {
   EXPECT_EQ(pair->fwmark(), 7U);
   EXPECT_EQ(option(pair->v4(), SOL_SOCKET, SO_MARK), 7);
   EXPECT_EQ(option(pair->v6(), SOL_SOCKET, SO_MARK), 7);
+}
+
+constexpr Denied without(unsigned family, unsigned error = EAFNOSUPPORT) {
+  return {.call = SYS_socket, .error = error, .any_argument = false, .first_argument = family};
+}
+
+TEST_F(UdpPairTest, WithoutIpv6InTheKernelThereIsV4Alone) {
+  with_denied(without(AF_INET6), [] {
+    auto pair = UdpPair::open(0, 0x51);
+    ASSERT_TRUE(pair) << pair.error().what;
+    EXPECT_EQ(pair->v6(), -1);
+    ASSERT_GE(pair->v4(), 0);
+    EXPECT_NE(pair->port(), 0);
+    ASSERT_TRUE(pair->set_fwmark(7));
+    EXPECT_EQ(option(pair->v4(), SOL_SOCKET, SO_MARK), 7);
+    EXPECT_EQ(UdpPair::open(pair->port(), 0).error().errno_value, EADDRINUSE);
+  });
+}
+
+TEST_F(UdpPairTest, WithoutIpv4InTheKernelThereIsV6Alone) {
+  with_denied(without(AF_INET), [] {
+    const auto pair = UdpPair::open(0, 0);
+    ASSERT_TRUE(pair) << pair.error().what;
+    EXPECT_EQ(pair->v4(), -1);
+    EXPECT_GE(pair->v6(), 0);
+    EXPECT_NE(pair->port(), 0);
+  });
+}
+
+TEST_F(UdpPairTest, WithoutEitherThereIsNone) {
+  with_denied(without(AF_INET6), [] {
+    ASSERT_TRUE(deny(without(AF_INET)));
+    const auto pair = UdpPair::open(0, 0);
+    ASSERT_FALSE(pair);
+    EXPECT_EQ(pair.error().errno_value, EAFNOSUPPORT);
+  });
+}
+
+TEST_F(UdpPairTest, AnotherErrorOfOneFamilyIsNotTakenForItsAbsence) {
+  with_denied(without(AF_INET6, EMFILE), [] {
+    const auto pair = UdpPair::open(0, 0);
+    ASSERT_FALSE(pair);
+    EXPECT_EQ(pair.error().errno_value, EMFILE);
+  });
 }
 
 // --- control messages, through real sockets ---
