@@ -13,7 +13,7 @@ import pytest
 from lab.pair import DEVICE, End
 from lab.run import wait_for
 from lab.traffic import ping, reaches
-from lab.tun import IFF_NO_PI, IFF_TUN, IFF_VNET_HDR, listening_socket, open_tun
+from lab.tun import IFF_NO_PI, IFF_TAP, IFF_TUN, IFF_VNET_HDR, listening_socket, open_tun
 from lab.wgtool import Wg
 
 
@@ -71,8 +71,9 @@ def test_given_tun_is_used(lab, ours):
 
 
 @pytest.mark.ours
-def test_given_tun_carries_packets(split):
-    fd = open_tun(split.inner, DEVICE)
+@pytest.mark.parametrize("header", [0, IFF_VNET_HDR], ids=["plain", "vnet"])
+def test_given_tun_carries_packets(split, header):
+    fd = open_tun(split.inner, DEVICE, IFF_TUN | IFF_NO_PI | header)
     split.left.daemon.start(env={"WG_TUN_FD": str(fd)}, pass_fds=(fd,))
     os.close(fd)
     split.configure()
@@ -80,14 +81,14 @@ def test_given_tun_carries_packets(split):
 
 
 @pytest.mark.ours
-def test_given_tun_with_another_header_is_refused(lab, ours):
+def test_given_tap_is_refused(lab, ours):
     space = lab.space("given")
-    fd = open_tun(space, DEVICE, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR)
+    fd = open_tun(space, DEVICE, IFF_TAP | IFF_NO_PI)
     result = space.run(*ours.argv("wg0", "-f"), env={"WG_TUN_FD": str(fd)}, pass_fds=(fd,),
                        check=False)
     os.close(fd)
     assert result.code == 1
-    assert "IFF_VNET_HDR" in result.err
+    assert "IFF_TUN | IFF_NO_PI" in result.err
 
 
 @pytest.mark.ours

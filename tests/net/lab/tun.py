@@ -7,7 +7,7 @@ import struct
 import sys
 
 TUNSETIFF = 0x400454CA
-IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
+IFF_TUN, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x0002, 0x1000, 0x4000
 
 
 def open_tun(space, ifname, flags=IFF_TUN | IFF_NO_PI):
