@@ -14,7 +14,7 @@ namespace wgring::noise {
 inline constexpr std::size_t plain_tailroom_bytes = 32;
 
 // Sizes of one turn. With them the effects of a turn fit the Outbox by construction.
-inline constexpr std::size_t wild_batch_max = 16;
+inline constexpr std::size_t wild_batch_max = 48;
 inline constexpr std::size_t plain_batch_max = 64;
 inline constexpr std::size_t train_segments_max = 64;
 inline constexpr std::size_t train_bytes_max = 65'507;  // largest UDP payload over IPv4

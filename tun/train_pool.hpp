@@ -48,7 +48,7 @@ inline constexpr std::size_t handshake_packets = 160;  // one Outbox of messages
 inline constexpr std::size_t backlog_packets = 256;    // messages the socket has not taken yet
 inline constexpr std::size_t packet_count = staged_packets + handshake_packets + backlog_packets;
 
-inline constexpr std::size_t pool_bytes_max = std::size_t{16} * 1024 * 1024;
+inline constexpr std::size_t pool_bytes_max = std::size_t{20} * 1024 * 1024;
 static_assert(train_count * train_slot_bytes + packet_count * packet_slot_bytes < pool_bytes_max);
 
 // Owner: one shard. Thread: the shard's. Lifetime: outlives the Device and the engine.

@@ -55,10 +55,11 @@ def test_bulk_traffic_moves_in_trains(lab, each_engine):
         found, working = counters(end), on(end)
         # A persona may refuse in the loop what it let pass at the start: then that is counted.
         assert ("super_packets_read" in found) == ("tun-tso" in working)
-        assert ("trains_sent" in found) == ("udp-gso" in working)
+        refused = "segmentation_refused" in found
+        assert refused or ("trains_sent" in found) == ("udp-gso" in working)
         joins = "tun-tcp-join" in working and "udp-gro" in working
         assert not joins or "super_packets_written" in found or "joining_refused" in found
-        if "segmentation_refused" not in found and "udp-gro" in working:
+        if not refused and "udp-gro" in working:
             assert "trains_received" in found
 
 
