@@ -48,7 +48,7 @@ class Keyed {
   }
 
  private:
-  EVP_AEAD_CTX context_{};
+  EVP_AEAD_CTX context_;  // EVP_AEAD_CTX_init() fills all of it
 };
 
 void seal_train(BytesOf<32> key, std::span<const SealSegment> train) noexcept {
