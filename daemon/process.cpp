@@ -168,9 +168,9 @@ void Process::choose_crypto() {
 }
 
 void Process::open_tun() {
-  Result<tun::TunDevice> opened =
-      options_.tun_fd ? tun::TunDevice::adopt(tun::Fd(*options_.tun_fd), offloads_)
-                      : tun::TunDevice::create(options_.interface_name, offloads_);
+  Result<tun::TunDevice> opened = options_.tun_fd
+                                      ? tun::TunDevice::adopt(tun::Fd(*options_.tun_fd), offloads_)
+                                      : tun::TunDevice::create(options_.interface_name, offloads_);
   if (!opened) {
     fail_setup("{}: {}", options_.tun_fd ? "WG_TUN_FD" : options_.interface_name,
                error_text(opened.error()));

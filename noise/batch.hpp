@@ -17,7 +17,8 @@ inline constexpr std::size_t plain_tailroom_bytes = 32;
 inline constexpr std::size_t wild_batch_max = 48;
 inline constexpr std::size_t plain_batch_max = 64;
 inline constexpr std::size_t train_segments_max = 64;
-inline constexpr std::size_t train_bytes_max = 65'507;  // largest UDP payload over IPv4
+inline constexpr std::size_t received_segments_max = 128;  // a kernel may join more than we do
+inline constexpr std::size_t train_bytes_max = 65'507;     // largest UDP payload over IPv4
 
 // One receive: a datagram, or a train of them when the kernel joined a run (UDP_GRO). Nothing
 // about its bytes is known. Owns its slot: data is opened in place and leaves in the same slot.

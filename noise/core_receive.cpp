@@ -40,8 +40,15 @@ void Core::receive_train(Wild& wild, Turn& turn) noexcept {
   }
   const std::uint32_t stride =
       wild.stride_bytes == 0 ? wild.bytes : std::min(wild.stride_bytes, wild.bytes);
-  if (stride == 0 || (wild.bytes - 1) / stride >= train_segments_max) {
+  if (stride == 0) {
     return drops_.add(Drop::malformed);
+  }
+  const std::uint32_t segments = (wild.bytes - 1) / stride + 1;
+  if (segments > received_segments_max) {
+    return drops_.add(Drop::malformed, segments);
+  }
+  if (segments > turn.outbox.inners.room()) {
+    return drops_.add(Drop::no_buffer, segments);
   }
   wild.stride_bytes = stride;
   for (std::uint32_t offset = 0; offset < wild.bytes;) {
@@ -91,7 +98,7 @@ std::uint32_t Core::receive_data_run(Wild& wild, std::uint32_t offset, Turn& tur
   const MutableBytes bytes = wild.slot.bytes().first(wild.bytes);
   const std::uint32_t index = load_le32(bytes.data() + offset + DataLayout::receiver_index);
   std::uint32_t end = offset;
-  while (end < wild.bytes) {
+  while (end < wild.bytes && run.room() > 0) {
     const std::uint32_t size = std::min(wild.stride_bytes, wild.bytes - end);
     std::uint8_t* const at = bytes.data() + end;
     if (classify(Bytes{at, size}) != MessageType::data ||

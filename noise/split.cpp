@@ -25,6 +25,16 @@ constexpr std::uint8_t tcp_cwr = 0x80;
   return packet.empty() ? std::uint8_t{0} : static_cast<std::uint8_t>(packet[0] >> 4U);
 }
 
+[[nodiscard]] std::size_t packet_bytes_max(bool v4) noexcept {
+  return v4 ? 0xffff : 0xffff + v6_header_bytes;
+}
+
+// A packet that was cut on its way to us must not be given the checksums of a whole one.
+[[nodiscard]] bool length_is(Bytes packet, bool v4) noexcept {
+  return v4 ? load_be16(packet.data() + 2) == packet.size()
+            : load_be16(packet.data() + 4) + v6_header_bytes == packet.size();
+}
+
 // In UDP zero means "none" (RFC 768); for a sum its other form is as good.
 void store_checksum(const InternetSum& sum, std::uint8_t* field) noexcept {
   sum.store(field);
@@ -42,7 +52,7 @@ std::optional<Splitter> Splitter::open(MutableBytes packet, const VnetHeader& he
   splitter.v4_ = version == 4;
   if ((version != 4 && version != 6) ||
       packet.size() < (splitter.v4_ ? v4_header_bytes : v6_header_bytes) ||
-      packet.size() > 0xffff || !splitter.measure(header)) {
+      packet.size() > packet_bytes_max(splitter.v4_) || !splitter.measure(header)) {
     return std::nullopt;
   }
   if (splitter.kind_ != Kind::checksum_only) {
@@ -75,8 +85,8 @@ bool Splitter::measure(const VnetHeader& header) noexcept {
   const std::uint8_t protocol = tcp ? protocol_tcp : protocol_udp;
   // Behind IPv6 extension headers the kernel's word for the protocol is as good as ours.
   const bool direct = v4_ || transport_at_ == v6_header_bytes;
-  if ((!tcp && !udp) || !in_place || header.checksum_offset != checksum_offset ||
-      (direct && packet_[v4_ ? 9 : 6] != protocol) ||
+  if ((!tcp && !udp) || !in_place || !length_is(packet_, v4_) ||
+      header.checksum_offset != checksum_offset || (direct && packet_[v4_ ? 9 : 6] != protocol) ||
       transport_at_ + (tcp ? tcp_header_bytes : udp_header_bytes) > bytes) {
     return false;
   }

@@ -15,7 +15,7 @@ namespace wgring::tun {
 // --- slot sizes ---
 inline constexpr std::size_t train_slot_bytes = 72 * 1024;
 inline constexpr std::size_t packet_slot_bytes = 2 * 1024;
-inline constexpr std::size_t inner_packet_bytes_max = 65'535;  // the length field of IP
+inline constexpr std::size_t inner_packet_bytes_max = 65'575;  // IPv6: 65 535 behind 40 of header
 inline constexpr std::size_t data_header_bytes = 16;
 inline constexpr std::size_t data_tag_bytes = 16;
 inline constexpr std::size_t data_padding_bytes_max = 15;

@@ -125,6 +125,9 @@ Result<TunDevice> TunDevice::adopt(Fd fd, Offloads& offloads) noexcept {
 Status TunDevice::set_offloads(Offloads& offloads) noexcept {
   if (vnet_ == VnetMode::off) {
     offloads.turn_off_tun("the TUN has no IFF_VNET_HDR");
+    // They belong to the device, which may be older than this descriptor: without a header what
+    // they give could not be told from whole packets.
+    static_cast<void>(::ioctl(fd_.get(), TUNSETOFFLOAD, 0UL));
     return {};
   }
   int header_bytes = noise::VnetHeader::size;

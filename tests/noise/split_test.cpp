@@ -154,6 +154,11 @@ TEST(Split, a_packet_that_only_lacks_its_checksum_is_completed_in_place) {
   EXPECT_TRUE(splitter->done());
 }
 
+TEST(Split, a_v6_packet_may_be_longer_by_its_header) {
+  check_shape(
+      {.v4 = false, .transport = Transport::udp, .payload_bytes = 65'500, .segment_bytes = 1100});
+}
+
 TEST(Split, what_somebody_has_checked_already_asks_for_nothing) {
   EXPECT_TRUE((VnetHeader{.flags = 2}).plain());
   EXPECT_FALSE((VnetHeader{.flags = 3}).plain());
@@ -193,6 +198,7 @@ TEST(Split, what_does_not_fit_together_is_refused) {
       {"IP version", [](Super& s) { s.packet[0] = 0x55; }},
       {"TCP header below 5 words", [](Super& s) { s.packet[32] = 0x40; }},
       {"TCP header longer than the packet", [](Super& s) { s.packet.resize(39); }},
+      {"cut on its way", [](Super& s) { s.packet.resize(s.packet.size() - 1); }},
       {"no payload", [](Super& s) { s.packet.resize(s.headers); }},
       {"nothing", [](Super& s) { s.packet.clear(); }},
   };

@@ -103,6 +103,24 @@ TEST(Join, flows_that_alternate_are_joined_each_by_itself) {
   EXPECT_EQ(sizes(round_trip(packets)), (Sizes{10, 10, 10}));
 }
 
+TEST(Join, what_is_for_a_tunnel_of_the_kernel_stays_alone) {
+  for (const std::uint16_t port : std::to_array<std::uint16_t>({4789, 8472, 6081, 6635})) {
+    Flow flow(true, false, 1);
+    std::vector<Packet> packets{flow.next(100), flow.next(100)};
+    for (Packet& packet : packets) {
+      store_be16(&packet[22], port);
+    }
+    EXPECT_EQ(sizes(round_trip(packets)), (Sizes{1, 1})) << port;
+  }
+}
+
+TEST(Join, a_fragment_is_not_overtaken_by_its_flow) {
+  Flow flow(false, false, 1);
+  std::vector<Packet> packets{flow.next(100), flow.next(100), flow.next(100)};
+  packets[1][6] = 44;  // a fragment header follows
+  EXPECT_EQ(sizes(round_trip(packets)), (Sizes{1, 1, 1}));
+}
+
 TEST(Join, a_run_never_grows_beyond_the_length_field) {
   Flow flow(false, false, 1);
   std::vector<Packet> packets;

@@ -161,6 +161,8 @@ TEST_F(SendQueueTest, SixtyFourSegmentsAreOneTooManyForSomeKernels) {
   queue_.push(train(64, 100, 100));
   EXPECT_EQ(queue_.settle_failure(EINVAL, counters_), SendNext::again);
   EXPECT_EQ(lengths(), (Lengths{6300, 100}));
+  EXPECT_LT(batch_.messages[1].msg_hdr.msg_controllen, batch_.messages[0].msg_hdr.msg_controllen)
+      << "a single datagram does not ask to be cut";
   EXPECT_EQ(counters_.send_errors.sum(), 0U);
   queue_.clear();
 }
@@ -187,6 +189,22 @@ TEST_F(SendQueueTest, APathWithoutSegmentationIsRememberedByDestination) {
     EXPECT_EQ(counters_.send_errors.sum(), 3U);
     queue_.clear();
   }
+}
+
+TEST_F(SendQueueTest, ARunThatIsRefusedForItsSourceIsNotHeldAgainstThePath) {
+  queue_.restart(Segmentation::on);
+  noise::Transmit head = train(3, 100, 40);
+  head.endpoint.source.ip.family = noise::Family::v4;
+  queue_.push(std::move(head));
+  EXPECT_EQ(queue_.settle_failure(EINVAL, counters_), SendNext::again);
+  EXPECT_EQ(counters_.sources_refused, 0U) << "the run is asked about first";
+  EXPECT_EQ(lengths().size(), 3U);
+  EXPECT_EQ(queue_.settle_failure(EINVAL, counters_), SendNext::again);
+  EXPECT_EQ(counters_.sources_refused, 1U);
+  queue_.advance(3);
+  queue_.push(train(3, 100, 40));
+  EXPECT_EQ(lengths().size(), 1U) << "whole again";
+  queue_.clear();
 }
 
 TEST(RefusedDestinationsTest, AreTriedAgainAfterAWhile) {

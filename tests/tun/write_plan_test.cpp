@@ -1,13 +1,13 @@
 #include "tun/offload/write_plan.hpp"
 
-#include <string>
+#include <algorithm>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "noise/vnet_header.hpp"
 #include "tests/noise/ip_packet.hpp"
-#include "tun/clock.hpp"
+#include "tun/offload/join_gate.hpp"
 #include "tun/train_pool.hpp"
 
 namespace wgring::tun::test {
@@ -107,15 +107,35 @@ TEST_F(WritePlanTest, ARefusedRunBecomesThePacketsItWas) {
   }
 }
 
-TEST_F(WritePlanTest, AfterARefusalNothingIsJoinedForAWhile) {
-  const Instant now = read_clock().boottime;
-  add({udp(100, 1, 0), udp(100, 1, 1)});
-  plan_.joining_refused(now);
+TEST(JoinGateTest, AfterARefusalNothingIsJoinedForAWhileThatGrows) {
+  JoinGate gate;
+  Instant now{std::chrono::seconds{1000}};
+  EXPECT_FALSE(gate.shut());
+  Duration pause = JoinGate::pause_min;
+  for (int i = 0; i < 10; ++i) {
+    gate.refused(now);
+    EXPECT_TRUE(gate.shut());
+    EXPECT_FALSE(gate.policy(everything, now + pause - Duration{1}).any());
+    EXPECT_TRUE(gate.policy(everything, now + pause).any());
+    EXPECT_FALSE(gate.shut());
+    now += pause;
+    pause = std::min(2 * pause, JoinGate::pause_max);
+  }
+}
+
+TEST_F(WritePlanTest, ATrainLongerThanTheJoinerIsStillWritten) {
+  std::vector<Packet> packets;
+  for (std::uint16_t i = 0; i < noise::received_segments_max; ++i) {
+    packets.push_back(udp(10, 1, i));
+  }
+  add(packets);
   plan_.build(outbox_, VnetMode::on, everything);
+  std::size_t written = 0;
+  for (std::size_t i = 0; i < plan_.size(); ++i) {
+    written += plan_[i].packets;
+  }
+  EXPECT_EQ(written, noise::received_segments_max);
   EXPECT_EQ(plan_.size(), 2U);
-  plan_.joining_refused(now - WritePlan::refused_for);
-  plan_.build(outbox_, VnetMode::on, everything);
-  EXPECT_EQ(plan_.size(), 1U);
 }
 
 TEST_F(WritePlanTest, AnOutboxFullOfPacketsFits) {

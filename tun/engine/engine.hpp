@@ -19,6 +19,7 @@
 #include "noise/outbox.hpp"
 #include "tun/engine/counters.hpp"
 #include "tun/engine/send_queue.hpp"
+#include "tun/offload/join_gate.hpp"
 #include "tun/offload/write_plan.hpp"
 #include "tun/udp_socket.hpp"
 

@@ -213,7 +213,8 @@ void EpollEngine::pump(Socket& socket) noexcept {
 }
 
 void EpollEngine::deliver(noise::Outbox& outbox) noexcept {
-  plan_.build(outbox, setup_.vnet, setup_.join);
+  plan_.build(outbox, setup_.vnet,
+              gate_.shut() ? gate_.policy(setup_.join, read_clock().boottime) : setup_.join);
   for (std::size_t i = 0; i < plan_.size(); ++i) {
     write(plan_[i]);
   }
@@ -226,7 +227,7 @@ void EpollEngine::write(const WritePlan::Write& write) noexcept {
     return settle_write(result, write.packets);
   }
   counters_.joining_refused += 1;
-  plan_.joining_refused(read_clock().boottime);
+  gate_.refused(read_clock().boottime);
   plan_.unjoin(write, [&](const iovec& packet) { settle_write(write_pieces({&packet, 1}), 1); });
 }
 

@@ -62,6 +62,7 @@ class EpollEngine {
   std::array<Socket, 2> sockets_;  // v4, v6
   SendBatch batch_;
   WritePlan plan_;
+  JoinGate gate_;
   UdpReceiver receiver_;
   TunReader reader_;
   EngineCounters counters_;

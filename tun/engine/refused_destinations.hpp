@@ -23,6 +23,11 @@ class RefusedDestinations {
     next_ = (next_ + 1) % destinations_max;
     count_ = count_ < destinations_max ? count_ + 1 : count_;
   }
+  void forget(const noise::IpAddress& ip) noexcept {
+    for (Entry& entry : entries_) {
+      entry.until = entry.ip == ip ? Instant{} : entry.until;
+    }
+  }
   // What has expired is forgotten on the way.
   [[nodiscard]] bool contains(const noise::IpAddress& ip, Instant now) noexcept {
     bool any = false;

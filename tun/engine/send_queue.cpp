@@ -78,14 +78,20 @@ void SendQueue::describe(SendBatch& batch) const noexcept {
     const Entry& entry = at(i);
     const noise::Transmit& train = entry.train;
     NativeAddress& name = batch.names[batch.size];
-    SendControl& control = batch.controls[batch.size];
     to_native(train.endpoint.remote, name);
-    build_control(train.endpoint, train.traffic_class,
-                  entry.plain ? std::uint16_t{0} : static_cast<std::uint16_t>(train.stride_bytes),
-                  control);
     std::uint8_t* const data = train.slot.data();
+    std::uint32_t control_for = 0;  // how many datagrams the last control was made for
+    std::size_t control_at = batch.size;
     while (segment < train.segment_count && batch.size < SendBatch::messages_max) {
       const std::uint32_t count = message_segments(entry, segment);
+      if (control_for == 0 || (control_for > 1) != (count > 1)) {
+        // Some kernels drop or refuse a single datagram that asks to be cut.
+        const auto cut = static_cast<std::uint16_t>(count > 1 ? train.stride_bytes : 0);
+        control_at = batch.size;
+        build_control(train.endpoint, train.traffic_class, cut, batch.controls[control_at]);
+      }
+      control_for = count;
+      SendControl& control = batch.controls[control_at];
       const std::size_t offset = std::size_t{segment} * train.stride_bytes;
       WG_ASSERT(offset < train.bytes);
       iovec& payload = batch.payloads[batch.size];
@@ -158,13 +164,16 @@ SendNext SendQueue::settle_failure(int errno_value, EngineCounters& counters) no
     default:
       break;
   }
-  noise::Transmit& head = at(0).train;
-  if (head.endpoint.source.ip.family != noise::Family::none && blames_source(errno_value)) {
-    head.endpoint.source = {};
-    counters.sources_refused += 1;
+  if (refuses_segmentation(errno_value, counters)) {
     return SendNext::again;
   }
-  if (refuses_segmentation(errno_value, counters)) {
+  noise::Transmit& head = at(0).train;
+  if (head.endpoint.source.ip.family != noise::Family::none && blames_source(errno_value)) {
+    // It was the source, and not the run, that was refused before.
+    refused_.forget(head.endpoint.remote.ip);
+    message_segments_max_ = noise::train_segments_max;
+    head.endpoint.source = {};
+    counters.sources_refused += 1;
     return SendNext::again;
   }
   if (spares_rest_of_train(errno_value)) {

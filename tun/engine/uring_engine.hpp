@@ -127,6 +127,7 @@ class UringEngine {
   std::array<Socket, 2> sockets_;  // v4, v6
   std::array<Delivery, deliveries_max> deliveries_{};
   std::size_t next_delivery_ = 0;
+  JoinGate gate_;
   std::size_t cancels_in_flight_ = 0;
   Operation tun_;
   Operation wake_;

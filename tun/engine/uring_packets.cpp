@@ -139,7 +139,9 @@ void UringEngine::deliver(noise::Outbox& outbox) noexcept {
     enter(0);
     process();
   }
-  delivery.plan.build(outbox, setup_.vnet, setup_.join);
+  delivery.plan.build(
+      outbox, setup_.vnet,
+      gate_.shut() ? gate_.policy(setup_.join, read_clock().boottime) : setup_.join);
   for (noise::Deliver& run : outbox.delivers) {
     delivery.slots.push_back(std::move(run.slot));
   }
@@ -180,10 +182,10 @@ void UringEngine::complete_write(std::size_t index, std::uint32_t generation, in
   }
 }
 
-// Directly, and so behind what the ring had to write: rare, once per start on a faulty kernel.
+// Directly, and so behind what the ring had to write: rare, JoinGate sees to that.
 void UringEngine::write_alone(Delivery& delivery, const WritePlan::Write& write) noexcept {
   counters_.joining_refused += 1;
-  delivery.plan.joining_refused(read_clock().boottime);
+  gate_.refused(read_clock().boottime);
   delivery.plan.unjoin(write, [&](const iovec& packet) {
     settle_write(tun_ended_ ? -EBADFD : write_packet(setup_.tun_fd, {&packet, 1}), 1);
   });

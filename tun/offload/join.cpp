@@ -1,6 +1,7 @@
 #include "tun/offload/join.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "base/checksum.hpp"
 
@@ -20,6 +21,10 @@ constexpr std::uint32_t packet_bytes_max = 0xffff;
 constexpr std::uint32_t tcp_flags_at = 13;
 constexpr std::uint8_t tcp_psh = 0x08;
 constexpr std::uint8_t tcp_ack = 0x10;
+
+// VXLAN (two ports), Geneve, bareudp: before 6.8.5 a tunnel of the kernel takes a joined run for
+// one frame, and nothing tells us.
+constexpr std::array<std::uint16_t, 4> tunnel_ports{4789, 8472, 6081, 6635};
 
 // How many runs back a flow is looked for: flows that alternate more widely are not worth it.
 constexpr std::size_t open_runs_max = 8;
@@ -42,6 +47,9 @@ void Joiner::add(MutableBytes packet) noexcept {
   const auto number = static_cast<std::uint32_t>(packets_.size());
   packets_.push_back(Packet{.bytes = packet, .next = 0});
   const auto payload = static_cast<std::uint32_t>(packet.size()) - shape.headers_bytes;
+  if (shape.transport == Transport::none) {
+    close_all();  // a fragment, perhaps: what follows it in its flow may not overtake it
+  }
   Run* const run = shape.transport == Transport::none ? nullptr : latest_of_flow(packet, shape);
   const bool push = shape.transport == Transport::tcp && shape.joinable &&
                     (packet[shape.transport_at + tcp_flags_at] & tcp_psh) != 0;
@@ -62,6 +70,12 @@ void Joiner::add(MutableBytes packet) noexcept {
   fresh.segment_bytes = fresh.payload_bytes = payload;
   fresh.closed = push || !shape.joinable;
   runs_.push_back(fresh);
+}
+
+void Joiner::close_all() noexcept {
+  for (Run& run : runs_) {
+    run.closed = true;
+  }
 }
 
 void Joiner::clear() noexcept {
@@ -105,7 +119,10 @@ Joiner::Shape Joiner::look_transport(Bytes packet, Shape shape,
   } else if (protocol == protocol_udp && transport.size() >= udp_header_bytes) {
     shape.transport = Transport::udp;
     shape.headers_bytes = shape.transport_at + udp_header_bytes;
-    shape.joinable = policy_.udp && load_be16(transport.data() + 4) == transport.size() &&
+    const bool tunnel =
+        std::ranges::find(tunnel_ports, load_be16(transport.data() + 2)) != tunnel_ports.end();
+    shape.joinable = policy_.udp && !tunnel &&
+                     load_be16(transport.data() + 4) == transport.size() &&
                      load_be16(transport.data() + 6) != 0 && shape.headers_bytes < packet.size();
   }
   if (!shape.joinable) {

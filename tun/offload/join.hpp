@@ -22,7 +22,8 @@ struct JoinPolicy {
 
 // Order: runs come out in the order in which they began; a packet joins only the latest run of its
 // flow, so no flow is ever reordered. What is never joined: fragments, IPv4 options, IPv6 extension
-// headers, TCP flags other than ACK and PSH, packets without payload, other protocols.
+// headers, TCP flags other than ACK and PSH, packets without payload, other protocols, and what is
+// for the kernel's own UDP tunnels. What cannot be looked into ends all runs before it.
 // Checksums of joined packets are not verified: the tag vouches for them, as in the kernel.
 class Joiner {
  public:
@@ -108,6 +109,7 @@ class Joiner {
   [[nodiscard]] Bytes first_packet(const Run& run) const noexcept {
     return packets_[run.first].bytes;
   }
+  void close_all() noexcept;
   void finish_run(Run& run) noexcept;
 
   JoinPolicy policy_;

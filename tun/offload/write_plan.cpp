@@ -1,7 +1,8 @@
 #include "tun/offload/write_plan.hpp"
 
+#include <algorithm>
+
 #include "noise/vnet_header.hpp"
-#include "tun/clock.hpp"
 
 namespace wgring::tun {
 namespace {
@@ -21,14 +22,11 @@ iovec with_header(MutableBytes packet, const VnetHeader& header) noexcept {
 
 void WritePlan::build(noise::Outbox& outbox, VnetMode mode, JoinPolicy policy) noexcept {
   clear();
-  if (joins_again_ != Instant{} && joins_again_ <= read_clock().boottime) {
-    joins_again_ = {};
-  }
-  const bool joins = mode == VnetMode::on && policy.any() && joins_again_ == Instant{};
+  const bool joins = mode == VnetMode::on && policy.any();
   joiner_.set_policy(policy);
   for (const noise::Deliver& run : outbox.delivers) {
     // A run inside one slot is best joined in one piece.
-    if (joins && joiner_.room() < run.inner_count) {
+    if (joins && joiner_.room() < std::min<std::size_t>(run.inner_count, Joiner::packets_max)) {
       flush(mode);
     }
     for (std::uint32_t i = 0; i < run.inner_count; ++i) {
@@ -37,6 +35,9 @@ void WritePlan::build(noise::Outbox& outbox, VnetMode mode, JoinPolicy policy) n
       if (!joins) {
         add_alone(packet, mode);
       } else {
+        if (joiner_.room() == 0) {
+          flush(mode);
+        }
         joiner_.add(packet);
       }
     }

@@ -12,7 +12,6 @@
 #include <sys/uio.h>
 
 #include "base/fixed_vector.hpp"
-#include "base/time.hpp"
 #include "noise/outbox.hpp"
 #include "tun/offload/join.hpp"
 
@@ -31,11 +30,7 @@ class WritePlan {
     Joiner::Undo undo;  // of a run of more than one packet
   };
 
-  static constexpr Duration refused_for = std::chrono::seconds{60};
-
   void build(noise::Outbox& outbox, VnetMode mode, JoinPolicy policy) noexcept;
-  // The kernel did not take a run: none is made for a while.
-  void joining_refused(Instant now) noexcept { joins_again_ = now + refused_for; }
   void clear() noexcept;
 
   [[nodiscard]] std::size_t size() const noexcept { return writes_.size(); }
@@ -63,7 +58,6 @@ class WritePlan {
   [[nodiscard]] static iovec other_alone(const iovec& piece, const Joiner::Undo& undo) noexcept;
 
   Joiner joiner_{JoinPolicy{}};
-  Instant joins_again_{};  // in the past while nothing is wrong
   FixedVector<iovec, writes_max> pieces_;
   FixedVector<Write, writes_max> writes_;
 };
