@@ -56,6 +56,9 @@ bool open_receiver(Receiver& receiver) noexcept {
 // 0 or an errno.
 int send_train(Train& train, sockaddr_in to) noexcept {
   const Fd fd{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP)};
+  if (!fd) {
+    return EPERM;  // nothing can be said about trains
+  }
   noise::Endpoint loopback;
   loopback.remote.ip.family = noise::Family::v4;
   SendControl control;
