@@ -4,6 +4,8 @@ set(WGRING_SANITIZE "" CACHE STRING "Sanitizers to build with: '', 'address,unde
 option(WGRING_VERIFY "Costly checks (WG_VERIFY) on" OFF)
 option(WGRING_FUZZ "Build fuzz/ (needs clang)" OFF)
 option(WGRING_BENCH "Build bench/ (needs Google Benchmark)" OFF)
+# Off: in bench_pipeline, three runs in turn, it wins 2.5 % of a 64-byte packet (505 against 492 ns,
+# without the kernel, whose share is larger) and nothing of a super-packet.
 option(WGRING_LTO "Link-time optimisation" OFF)
 option(WGRING_CCACHE "Compile through ccache where it is installed" ON)
 
