@@ -70,7 +70,7 @@ std::uint16_t free_port() {
 }
 
 // Of the socket of this process that is bound to this port; -1: there is none.
-int mark_of_sockets(std::uint16_t port) {
+[[maybe_unused]] int mark_of_sockets(std::uint16_t port) {
   for (int fd = 3; fd < 1024; ++fd) {
     sockaddr_in address{};
     socklen_t bytes = sizeof address;
