@@ -67,11 +67,17 @@ endfunction()
 # wgring_test(base LINKS wgring_base): one GoogleTest binary per folder, every *_test.cpp beside it.
 # Each case is a ctest case of its own ("base.Bytes.LoadsLittleEndian"), found when ctest runs.
 include(GoogleTest)
+set(wgring_same_pch "SHELL:-Xclang -fno-pch-timestamp") # the same bytes each time: for ccache
 function(wgring_test name)
   cmake_parse_arguments(ARG "" "" "LINKS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp")
   add_executable(test_${name} ${sources})
   target_link_libraries(test_${name} PRIVATE ${ARG_LINKS} GTest::gmock GTest::gtest_main)
+  # Half of a sanitizer's build was the optimiser on GoogleTest's macros. What is tested stays
+  # optimised: it is in libraries. -Wno-cpp: the C library remarks on fortifying without -O.
+  target_compile_options(test_${name} PRIVATE -O0 -g1 -Wno-cpp
+                                                 $<$<CXX_COMPILER_ID:Clang>:${wgring_same_pch}>)
+  target_precompile_headers(test_${name} PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
   target_compile_definitions(
     test_${name} PRIVATE WGRING_VECTORS="${PROJECT_SOURCE_DIR}/tests/vectors")
   gtest_discover_tests(

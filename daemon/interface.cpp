@@ -5,8 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include <spdlog/spdlog.h>
-
+#include "daemon/log.hpp"
 #include "daemon/peer_updates.hpp"
 #include "daemon/setup_error.hpp"
 
@@ -165,7 +164,7 @@ Result<Interface::Prepared> Interface::prepare(const SetRequest& request) {
 void Interface::undo(const Prepared& prepared) noexcept {
   if (prepared.marked) {
     if (const Status undone = sockets_->set_fwmark(fwmark_); !undone) {
-      spdlog::error("the former mark cannot be set again: {}", error_text(undone.error()));
+      log_error("the former mark cannot be set again: {}", error_text(undone.error()));
     }
   }
 }
@@ -203,15 +202,15 @@ Status Interface::try_sockets() {
 
 void Interface::reopen_sockets() {
   if (const Status opened = try_sockets(); !opened) {
-    spdlog::error("no UDP sockets on port {}: {}; tried again until the link goes down",
-                  listen_port_, error_text(opened.error()));
+    log_error("no UDP sockets on port {}: {}; tried again until the link goes down", listen_port_,
+              error_text(opened.error()));
   }
 }
 
 // A failure was told when it was the first.
 void Interface::retry_sockets() {
   if (lacks_sockets() && try_sockets()) {
-    spdlog::info("UDP sockets on port {}", listen_port_);
+    log_info("UDP sockets on port {}", listen_port_);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string_view>
 
+#include <fmt/format.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
@@ -54,6 +55,13 @@ void open_log(LogTarget target, LogLevel level, const std::string& interface_nam
   logger->set_level(spdlog_level(level));
   logger->flush_on(spdlog::level::trace);
   spdlog::set_default_logger(std::move(logger));
+}
+
+void write_log(LogLevel level, fmt::string_view format, fmt::format_args arguments) {
+  spdlog::logger& logger = *spdlog::default_logger_raw();
+  if (logger.should_log(spdlog_level(level))) {
+    logger.log(spdlog_level(level), fmt::vformat(format, arguments));
+  }
 }
 
 }  // namespace wgring::daemon

@@ -9,11 +9,11 @@
 
 #include <fcntl.h>
 #include <net/if.h>
-#include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "crypto/self_test.hpp"
+#include "daemon/log.hpp"
 #include "daemon/self_test_verdict.hpp"
 #include "daemon/setup_error.hpp"
 #include "daemon/stats_log.hpp"
@@ -128,13 +128,13 @@ void Process::set_up() {
   server_->start(socket_->fd());
   await_signal();
   const tun::EngineChoice engine = shard_->engine();
-  spdlog::info("engine: {} ({})", tun::engine_name(engine.kind), engine.why);
-  spdlog::info("aead: {} ({})", aead_->name, aead_reason_);
+  log_info("engine: {} ({})", tun::engine_name(engine.kind), engine.why);
+  log_info("aead: {} ({})", aead_->name, aead_reason_);
   log_offloads(offloads_);
   if (const int reason = memory_.lock_errno(); reason != 0) {
-    spdlog::info("memory of keys is not locked and may be swapped out: {}", errno_text(reason));
+    log_info("memory of keys is not locked and may be swapped out: {}", errno_text(reason));
   }
-  spdlog::info("interface {} is ready, configuration socket {}", name_, socket_->path());
+  log_info("interface {} is ready, configuration socket {}", name_, socket_->path());
 }
 
 int Process::run() {
@@ -142,7 +142,7 @@ int Process::run() {
     io_.run();
   } catch (const std::exception& error) {
     // The starter has gone, and standard error may be /dev/null: only the log is left to tell.
-    spdlog::error("ends: {}", error.what());
+    log_error("ends: {}", error.what());
     return 1;
   }
   return exit_status_;
@@ -154,7 +154,7 @@ void Process::choose_crypto() {
   }
   const SelfTestVerdict verdict = judge_self_test(crypto::self_test());
   for (const std::string& line : verdict.errors) {
-    spdlog::error("{}", line);
+    log_error("{}", line);
   }
   if (!verdict.fatal.empty()) {
     fail_setup("{}", verdict.fatal);
@@ -220,13 +220,13 @@ void Process::start_watches() {
                       LinkEvents{
                           .on_link =
                               [this](Link link) {
-                                spdlog::info("link {}", link == Link::up ? "up" : "down");
+                                log_info("link {}", link == Link::up ? "up" : "down");
                                 interface_->set_link(link);
                                 retry_sockets_later();
                               },
                           .on_mtu =
                               [this](std::uint32_t mtu_bytes) {
-                                spdlog::info("mtu {}", mtu_bytes);
+                                log_info("mtu {}", mtu_bytes);
                                 interface_->set_mtu(mtu_bytes);
                               },
                           .on_routes = [this] { interface_->forget_sources(); },
@@ -299,7 +299,7 @@ void Process::on_notices() {
   if (notices.tun_gone) {
     end(0, "the interface was deleted");
   } else if (notices.fatal) {
-    spdlog::error("the data path stopped: {}", error_text(notices.error));
+    log_error("the data path stopped: {}", error_text(notices.error));
     end(1, "the data path stopped");
   }
 }
@@ -308,7 +308,7 @@ void Process::end(int exit_status, std::string_view reason) {
   if (!ended_) {
     ended_ = true;
     exit_status_ = exit_status;
-    spdlog::info("ends: {}", reason);
+    log_info("ends: {}", reason);
     io_.stop();
   }
 }

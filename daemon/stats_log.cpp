@@ -3,7 +3,9 @@
 #include <string>
 #include <string_view>
 
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
+
+#include "daemon/log.hpp"
 
 namespace wgring::daemon {
 namespace {
@@ -16,7 +18,7 @@ struct Line {
     }
   }
   void write(std::string_view title) const {
-    spdlog::info("{}:{}", title, text.empty() ? " none" : text);
+    log_info("{}:{}", title, text.empty() ? " none" : text);
   }
 };
 
@@ -97,18 +99,18 @@ void log_offloads(const tun::Offloads& offloads) {
     if (offloads.has(offload)) {
       on += fmt::format(" {}", tun::offload_name(offload));
     } else {
-      spdlog::info("offload {}: off ({})", tun::offload_name(offload), offloads.why_off(offload));
+      log_info("offload {}: off ({})", tun::offload_name(offload), offloads.why_off(offload));
     }
   }
-  spdlog::info("offloads:{}", on.empty() ? " none" : on);
+  log_info("offloads:{}", on.empty() ? " none" : on);
 }
 
 void log_events(const tun::Notices& notices) {
   for (const noise::Event& event : notices.events) {
-    spdlog::debug("peer {}: {}", event.peer_id, event_name(event.kind));
+    log_debug("peer {}: {}", event.peer_id, event_name(event.kind));
   }
   if (notices.events_lost != 0) {
-    spdlog::debug("{} events were not logged", notices.events_lost);
+    log_debug("{} events were not logged", notices.events_lost);
   }
 }
 

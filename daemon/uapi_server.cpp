@@ -3,8 +3,8 @@
 #include <cerrno>
 
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 
+#include "daemon/log.hpp"
 #include "daemon/setup_error.hpp"
 #include "daemon/uapi_session.hpp"
 
@@ -61,7 +61,7 @@ void UapiServer::accept_next() {
       return;
     }
     if (error.value() != ECONNABORTED) {
-      spdlog::warn("configuration socket: accept(): {}", error.message());
+      log_error("configuration socket: accept(): {}", error.message());
       drop_longest_idle();
     }
     accept_pause_.expires_after(accept_pause);
@@ -82,7 +82,7 @@ void UapiServer::on_accepted(Protocol::socket socket) {
     sessions_.push_back(session);
     session->start(std::prev(sessions_.end()));
   } catch (const std::bad_alloc&) {
-    spdlog::error("configuration socket: out of memory, a connection was closed");
+    log_error("configuration socket: out of memory, a connection was closed");
   }
 }
 

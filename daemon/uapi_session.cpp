@@ -6,8 +6,7 @@
 #include <new>
 #include <utility>
 
-#include <spdlog/spdlog.h>
-
+#include "daemon/log.hpp"
 #include "daemon/setup_error.hpp"
 #include "daemon/uapi_server.hpp"
 
@@ -19,8 +18,8 @@ using boost::system::error_code;
 
 void log_refusal(Verb verb, const Refusal& refusal) {
   const std::string_view name = verb == Verb::get ? "get" : verb == Verb::set ? "set" : "request";
-  spdlog::info("{} refused, nothing changed: line {}: {}{}{} ({})", name, refusal.line, refusal.key,
-               refusal.key.empty() ? "" : ": ", refusal.what, errno_text(refusal.errno_value));
+  log_info("{} refused, nothing changed: line {}: {}{}{} ({})", name, refusal.line, refusal.key,
+           refusal.key.empty() ? "" : ": ", refusal.what, errno_text(refusal.errno_value));
 }
 
 }  // namespace
@@ -87,7 +86,7 @@ void UapiSession::take_unread() {
     closing_ = fed.progress == UapiParser::Progress::broken;
     answer();
   } catch (const std::bad_alloc&) {
-    spdlog::error("configuration socket: out of memory for a request, nothing changed");
+    log_error("configuration socket: out of memory for a request, nothing changed");
     close();
   }
 }
@@ -98,7 +97,7 @@ void UapiSession::on_end_of_input() {
     close();
     return;
   }
-  spdlog::debug("a request ended before its blank line, nothing changed");
+  log_debug("a request ended before its blank line, nothing changed");
   closing_ = true;
   reply(EPROTO, parser_.verb() == Verb::get ? ErrnoSign::positive : ErrnoSign::negative);
 }
@@ -119,7 +118,7 @@ void UapiSession::answer_set() {
   const SetRequest request = parser_.take_set();
   const Status applied = server_.target_.apply(request);
   if (!applied) {
-    spdlog::info("set refused, nothing changed: {}", error_text(applied.error()));
+    log_info("set refused, nothing changed: {}", error_text(applied.error()));
   }
   reply(applied ? 0 : applied.error().errno_value, ErrnoSign::negative);
 }
@@ -155,7 +154,7 @@ void UapiSession::add_page() {
     page.peers[i].preshared_key.wipe();
   }
   if (!complete) {
-    spdlog::info("get ended early: peers were removed while it was read");
+    log_info("get ended early: peers were removed while it was read");
   }
   if (!complete || page.last) {
     append_errno(text, complete ? 0 : EAGAIN, ErrnoSign::positive);
@@ -219,7 +218,7 @@ void UapiSession::on_text_written() {
     try {
       add_page();
     } catch (const std::bad_alloc&) {
-      spdlog::error("configuration socket: out of memory for a reply");
+      log_error("configuration socket: out of memory for a reply");
       close();
       return;
     }

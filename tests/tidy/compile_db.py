@@ -9,7 +9,7 @@ import source
 
 
 def load(build, root):
-    """{path relative to root: argv without launcher, source, -c and -o}."""
+    """{path relative to root: argv without launcher, precompiled header, source, -c and -o}."""
     commands = {}
     for entry in json.loads((pathlib.Path(build) / "compile_commands.json").read_text()):
         path = pathlib.Path(entry["directory"], entry["file"]).resolve()
@@ -20,6 +20,9 @@ def load(build, root):
             argv = argv[1:]
         output = argv.index("-o")
         del argv[output:output + 2]
+        if "-include" in argv:
+            included = argv.index("-include")
+            del argv[included:included + 2]
         commands[path.relative_to(root.resolve())] = [
             one for one in argv if one != "-c" and not one.endswith(path.name)
         ]
