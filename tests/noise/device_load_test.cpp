@@ -167,6 +167,18 @@ TEST_F(Flood, EstablishedTrafficGoesOn) {
   serve();
 }
 
+TEST_F(Flood, OwnInitiationsKeepAShareOfTheTurn) {
+  flood(448);
+  const std::size_t before = waiting();
+  ASSERT_GT(before, noise::handshakes_per_turn);
+  send_to_raw();
+  EXPECT_EQ(to_raw('I').size(), 1U) << "in its own turn, before those that wait";
+  EXPECT_EQ(waiting(), before - (noise::handshakes_per_turn - 1)) << "which lose one share only";
+  send_to_raw();
+  EXPECT_EQ(waiting(), before - (2 * noise::handshakes_per_turn - 1)) << "and get it back";
+  serve();
+}
+
 TEST_F(Flood, AnInitiatorUnderLoadAnswersAResponseWithACookie) {
   send_to_raw();
   const auto response = raw.response(to_raw('I').back());

@@ -1,4 +1,6 @@
 // Protocol 12 and 13: the order of effects of a data message, and hostile ones.
+#include <numeric>
+
 #include "tests/sim/raw_pair.hpp"
 
 namespace wgring::sim {
@@ -89,16 +91,81 @@ TEST_F(Receiving, TrainsWithOddEnds) {  // H7
   EXPECT_EQ(drops(a, Drop::malformed), 1U);
 }
 
-TEST_F(Receiving, MoreSegmentsThanATrainHoldsAreRefused) {  // H7
-  noise::Wild wild;
-  wild.slot = a.trains().take();
-  wild.bytes = 65 * 32;
-  wild.stride_bytes = 32;
-  wild.source = raw.address;
-  fill_zero(wild.slot.bytes().first(wild.bytes));
-  a.device().on_udp({&wild, 1}, world.now_of(a), a.outbox);
-  EXPECT_TRUE(a.outbox.empty());
-  EXPECT_GE(drops(a, Drop::malformed), 1U);
+class ReceivingTrains : public Receiving {
+ protected:
+  // Equal data messages, joined as some kernels do: more than we would send in one.
+  [[nodiscard]] noise::Wild train(std::uint32_t segments) {
+    noise::Wild wild;
+    wild.slot = a.trains().take();
+    wild.source = raw.address;
+    for (std::uint32_t i = 0; i < segments; ++i) {
+      const Datagram data = raw.data(make_inner({.number = next_number_++,
+                                                 .family = noise::Family::v4,
+                                                 .from = raw.number,
+                                                 .to = a.number(),
+                                                 .bytes = inner_bytes}));
+      copy_bytes(wild.slot.bytes().subspan(wild.bytes), data.bytes);
+      wild.stride_bytes = static_cast<std::uint32_t>(data.bytes.size());
+      wild.bytes += wild.stride_bytes;
+    }
+    return wild;
+  }
+  // Gives the trains as one batch; returns the numbers of the packets that came out, in order.
+  [[nodiscard]] std::vector<std::uint32_t> receive(std::span<noise::Wild> batch) {
+    std::vector<std::uint32_t> numbers;
+    a.device().on_udp(batch, world.now_of(a), a.outbox);
+    for (const noise::Deliver& run : a.outbox.delivers) {
+      for (std::uint32_t i = 0; i < run.inner_count; ++i) {
+        const noise::Inner& inner = a.outbox.inners[run.first_inner + i];
+        EXPECT_EQ(inner.bytes, inner_bytes);
+        numbers.push_back(
+            inner_number(run.slot.bytes().subspan(inner.offset_bytes, inner.bytes)).value_or(0));
+      }
+    }
+    a.outbox.clear();
+    return numbers;
+  }
+  [[nodiscard]] static std::vector<std::uint32_t> count_up(std::uint32_t first,
+                                                           std::uint32_t count) {
+    std::vector<std::uint32_t> numbers(count);
+    std::iota(numbers.begin(), numbers.end(), first);
+    return numbers;
+  }
+
+  static constexpr std::uint32_t inner_bytes = 64;
+  std::uint32_t next_number_ = 1;
+};
+
+TEST_F(ReceivingTrains, OfMoreSegmentsThanWeSendAreOpenedWhole) {
+  for (const std::uint32_t segments : {65U, 100U, 128U}) {
+    const std::uint64_t bytes_before = status(a).rx_bytes;
+    const std::uint64_t drops_before = all_drops();
+    const std::uint32_t first = next_number_;
+    noise::Wild wild = train(segments);
+    EXPECT_EQ(receive({&wild, 1}), count_up(first, segments));
+    EXPECT_EQ(status(a).rx_bytes - bytes_before, segments * (inner_bytes + 32U));
+    EXPECT_EQ(all_drops(), drops_before);
+  }
+}
+
+TEST_F(ReceivingTrains, OfMoreSegmentsThanAnyKernelJoinsAreRefused) {  // H7
+  const std::uint64_t bytes_before = status(a).rx_bytes;
+  noise::Wild wild = train(noise::received_segments_max + 1);
+  EXPECT_TRUE(receive({&wild, 1}).empty());
+  EXPECT_EQ(drops(a, Drop::malformed), noise::received_segments_max + 1);
+  EXPECT_EQ(status(a).rx_bytes, bytes_before);
+}
+
+TEST_F(ReceivingTrains, BeyondTheOutboxAreCounted) {
+  constexpr std::uint32_t segments = noise::received_segments_max;
+  constexpr std::uint32_t fit = noise::Outbox::inners_max / segments;
+  std::vector<noise::Wild> batch;
+  for (std::uint32_t i = 0; i < fit + 1; ++i) {
+    batch.push_back(train(segments));
+  }
+  EXPECT_EQ(receive(batch), count_up(1, fit * segments));
+  EXPECT_EQ(drops(a, Drop::no_buffer), segments);
+  a.totals.tun_packets += segments;  // the world takes a packet without a buffer for one of TUN
 }
 
 TEST_F(Receiving, UnknownIndex) {  // H45

@@ -174,6 +174,48 @@ TEST_F(Staging, StagingWithoutSlotsIsCounted) {
   EXPECT_EQ(b.totals.delivered, 1U);
 }
 
+TEST_F(Staging, APacketTooLongForADatagramIsCountedAndTheOthersLeaveInOrder) {
+  world.set_mtu(a, 65'535);
+  world.send(a, {.to = b.number(), .bytes = 65'500});
+  send(a, b, 64);  // with the long one, more packets than one run of the AEAD holds
+  run_for(1s);
+  EXPECT_EQ(drops(a, Drop::too_long), 1U);
+  EXPECT_EQ(drops(a, Drop::staged_overflow), 0U);
+  EXPECT_EQ(b.totals.delivered, 64U);  // the order is checked by the world
+  world.send(a, {.to = b.number(), .bytes = 65'500});
+  EXPECT_EQ(drops(a, Drop::too_long), 2U) << "unstaged too";
+}
+
+class WaitingFlush : public RawPair {};
+
+TEST_F(WaitingFlush, SleepsWhileThereIsNoTrainAndGoesOnWithTheFirstOne) {
+  send_to_raw();
+  send_to_raw();
+  const Datagram response = *raw.response(to_raw('I').back());
+  std::vector<Slot> all;
+  while (Slot slot = a.trains().take()) {
+    all.push_back(std::move(slot));
+  }
+  noise::Wild wild;
+  wild.slot = a.packets().take();
+  wild.bytes = static_cast<std::uint32_t>(response.bytes.size());
+  wild.source = raw.address;
+  copy_bytes(wild.slot.bytes(), response.bytes);
+  a.device().on_udp({&wild, 1}, world.now_of(a), a.outbox);
+  a.outbox.clear();
+  EXPECT_EQ(raw_at_host().staged.count(), 2U);
+  const noise::Deadline asleep = a.device().next_deadline();
+  EXPECT_GT(asleep.at, world.now()) << "the shard would spin";
+  EXPECT_EQ(asleep.reason, noise::DeadlineReason::timer);
+
+  all.pop_back();
+  const noise::Deadline awake = a.device().next_deadline();
+  EXPECT_EQ(awake.at, world.now());
+  EXPECT_EQ(awake.reason, noise::DeadlineReason::backlog);
+  world.serve_deadlines(a);
+  EXPECT_EQ(to_raw('D').size(), 2U);
+}
+
 class KeepaliveStaging : public RawPair {};
 
 TEST_F(KeepaliveStaging, KeepaliveWithPacketsStagedJustSendsThose) {

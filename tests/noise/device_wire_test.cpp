@@ -240,6 +240,26 @@ TEST_F(Refusals, NoEndpointIsAnswered) {
   EXPECT_EQ(wire(), "");
 }
 
+TEST_F(Refusals, ErrorsAreAThousandASecondInBurstsOfFifty) {
+  std::uint64_t refused = 0;
+  const auto answered = [&](int packets) {
+    const std::size_t before = a.icmp.size();
+    for (int i = 0; i < packets; ++i) {
+      world.send(a, {.to = 500, .bytes = 64});
+    }
+    refused += static_cast<std::uint64_t>(packets);
+    EXPECT_EQ(drops(a, Drop::no_route), refused) << "counted all the same";
+    return a.icmp.size() - before;
+  };
+  EXPECT_EQ(answered(51), 50U);
+  run_for(1ms - 1ns);
+  EXPECT_EQ(answered(2), 0U);
+  run_for(1ns);
+  EXPECT_EQ(answered(2), 1U);
+  run_for(1s);
+  EXPECT_EQ(answered(51), 50U);
+}
+
 TEST_F(Refusals, NonIpIsDroppedWithoutIcmp) {  // H67
   const std::vector<std::vector<std::uint8_t>> reads = {{},
                                                         {0x45},

@@ -71,6 +71,24 @@ TEST(StagedQueue, leaves_the_reserve_to_others_and_counts_what_it_lost) {
   EXPECT_EQ(mine.pop(pools.pools()).data[0], 3);
 }
 
+TEST(StagedQueue, gives_up_nothing_that_lies_in_the_pool_which_is_not_short) {
+  struct Row {
+    const char* what;
+    std::uint32_t trains;
+    std::uint32_t packets;
+    std::size_t staged_bytes;
+    std::size_t fresh_bytes;
+  };
+  for (const Row& row : {Row{"no train", 64, 600, 100, 8920}, {"no packet", 128, 256, 8920, 100}}) {
+    TestPools pools(row.trains, row.packets);  // the one that is short has its reserve only
+    StagedQueue queue;
+    EXPECT_EQ(push(queue, pools, 1, row.staged_bytes), 0U) << row.what;
+    EXPECT_EQ(push(queue, pools, 2, row.staged_bytes), 0U) << row.what;
+    EXPECT_EQ(push(queue, pools, 3, row.fresh_bytes), 1U) << row.what;
+    EXPECT_EQ(queue.clear(pools.pools()), 2U) << row.what;
+  }
+}
+
 TEST(StagedQueue, refuses_a_packet_that_fits_no_slot) {
   TestPools pools(128, 600);
   StagedQueue queue;

@@ -1,4 +1,6 @@
 // Protocol 14.3, a row a test: what each timer does when it fires.
+#include <algorithm>
+
 #include "tests/sim/pair.hpp"
 
 namespace wgring::sim {
@@ -186,6 +188,62 @@ TEST_F(TimerExpiries, NoTimerRunsWhileTheLinkIsDown) {
   forget();
   run_for(1000s);
   EXPECT_EQ(count(a, 'K') + count(a, 'I'), 0U);
+}
+
+// Many peers, none with an endpoint: all that happens to them is their timers.
+class ManyTimers : public PairOf {
+ protected:
+  ManyTimers() : PairOf(1) {
+    for (std::uint32_t i = 0; i < 1000; ++i) {
+      noise::PeerUpdate update;
+      update.public_key[0] = 9;
+      store_le32(update.public_key.data() + 4, i);
+      world.apply(a, update);
+      peers.push_back(&noise::CoreTestAccess::peer(a.device(), update.public_key));
+    }
+  }
+  void arm(noise::Peer& one, Duration in) {
+    noise::CoreTestAccess::arm(a.device(), one, Timer::zero_key_material, world.now() + in);
+  }
+  void turn() { world.send_raw(a, {}); }
+  [[nodiscard]] std::ptrdiff_t settled() {
+    return std::ranges::count_if(peers, [&](const noise::Peer* one) {
+      return noise::CoreTestAccess::deadline(a.device(), *one) == one->timers.earliest();
+    });
+  }
+  [[nodiscard]] std::ptrdiff_t waiting() const {
+    return std::ranges::count_if(peers, [](const noise::Peer* one) {
+      return one->timers.pending(Timer::zero_key_material);
+    });
+  }
+
+  std::vector<noise::Peer*> peers;
+};
+
+TEST_F(ManyTimers, StaleOnesAreSettledSoManyATurnAndNoneIsLost) {
+  constexpr std::ptrdiff_t peers_per_turn = 256;
+  const Instant begin = world.now();
+  for (std::size_t i = 0; i < peers.size(); ++i) {
+    arm(*peers[i], 10s);
+    if (i % 2 == 0) {
+      peers[i]->timers.cancel(Timer::zero_key_material);
+    } else {
+      arm(*peers[i], 20s);
+    }
+  }
+  ASSERT_EQ(settled(), 0);
+  for (std::ptrdiff_t done = 0; done < 1000;) {
+    EXPECT_EQ(a.device().next_deadline().at, begin + 10s) << "early is harmless";
+    turn();
+    done = std::min<std::ptrdiff_t>(done + peers_per_turn, 1000);
+    ASSERT_EQ(settled(), done);
+  }
+  EXPECT_EQ(a.device().next_deadline().at, begin + 20s);
+  run_for(20s - 1ns);
+  EXPECT_EQ(waiting(), 500);
+  run_for(1ns);
+  EXPECT_EQ(waiting(), 0);
+  EXPECT_TRUE(is_idle(a));
 }
 
 }  // namespace

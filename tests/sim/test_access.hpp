@@ -25,6 +25,13 @@ struct CoreTestAccess {
   [[nodiscard]] static std::uint32_t keypair_count(Device& device) noexcept {
     return core(device).keypairs_.used();
   }
+  static void arm(Device& device, Peer& peer, Timer timer, Instant at) noexcept {
+    core(device).arm(peer, timer, at);
+  }
+  // What the heap believes about the peer; early is allowed.
+  [[nodiscard]] static Instant deadline(Device& device, const Peer& peer) noexcept {
+    return core(device).deadlines_.at(peer.id);
+  }
   [[nodiscard]] static std::size_t queued_handshakes(Device& device) noexcept {
     return core(device).handshakes_.count();
   }
