@@ -3,7 +3,9 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 
 #include "space.hpp"
 
@@ -104,6 +106,40 @@ TEST_F(TunDeviceTest, ANameInUseIsAnErrorThatSaysSo) {
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().errno_value, EBUSY);
   EXPECT_NE(second.error().what.find("in use"), std::string_view::npos);
+}
+
+// Whether the kernel may give the TUN packets that are not whole.
+bool gives_super_packets(const char* name) {
+  const Fd fd{::socket(AF_INET, SOCK_DGRAM, 0)};
+  for (const std::uint32_t question :
+       {std::uint32_t{ETHTOOL_GTSO}, std::uint32_t{ETHTOOL_GTXCSUM}}) {
+    ethtool_value value{};
+    value.cmd = question;
+    ifreq request{};
+    std::strcpy(request.ifr_name, name);
+    request.ifr_data = reinterpret_cast<char*>(&value);
+    EXPECT_EQ(::ioctl(fd.get(), SIOCETHTOOL, &request), 0) << std::strerror(errno);
+    if (value.data != 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+TEST_F(TunDeviceTest, WithoutHeadersTheOffloadsOfAnEarlierOwnerAreTakenBack) {
+  {
+    Offloads offloads;
+    const auto earlier = TunDevice::create("wgt0", offloads);
+    ASSERT_TRUE(earlier) << earlier.error().what;
+    ASSERT_TRUE(offloads.has(Offload::tun_tso));
+    ASSERT_EQ(::ioctl(earlier->fd(), TUNSETPERSIST, 1UL), 0);
+  }
+  ASSERT_TRUE(gives_super_packets("wgt0")) << "they outlive the descriptor";
+  const auto device = create_plain("wgt0");
+  ASSERT_TRUE(device) << device.error().what;
+  EXPECT_EQ(device->vnet(), VnetMode::off);
+  EXPECT_FALSE(gives_super_packets("wgt0"));
+  EXPECT_EQ(::ioctl(device->fd(), TUNSETPERSIST, 0UL), 0);
 }
 
 Fd attached(short flags) {
