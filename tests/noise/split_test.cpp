@@ -167,6 +167,52 @@ TEST(Split, what_somebody_has_checked_already_asks_for_nothing) {
   EXPECT_TRUE(Splitter::open(super.packet, super.header).has_value());
 }
 
+TEST(Split, the_mark_of_ecn_changes_nothing) {
+  Super super = make({.payload_bytes = 3000, .segment_bytes = 1000});
+  super.header.gso_type |= VnetHeader::gso_ecn;
+  const auto splitter = Splitter::open(super.packet, super.header);
+  ASSERT_TRUE(splitter.has_value());
+  EXPECT_EQ(splitter->count(), 3U);
+}
+
+// UDP behind `extension` bytes of IPv6 extension headers.
+[[nodiscard]] Super behind_extensions(std::size_t extension, std::size_t payload) {
+  Super super{.packet = test::v6_packet(extension + 8 + payload, 60),
+              .header = {.flags = VnetHeader::needs_checksum,
+                         .gso_type = VnetHeader::gso_udp_l4,
+                         .segment_bytes = 100,
+                         .checksum_start = static_cast<std::uint16_t>(40 + extension),
+                         .checksum_offset = 6},
+              .transport_at = 40 + extension,
+              .headers = 48 + extension};
+  return super;
+}
+
+TEST(Split, extension_headers_of_v6_stand_in_front_of_every_segment) {
+  const Super whole = behind_extensions(24, 250);
+  Packet work = whole.packet;
+  auto splitter = Splitter::open(work, whole.header);
+  ASSERT_TRUE(splitter.has_value());
+  ASSERT_EQ(splitter->count(), 3U);
+  for (const std::uint32_t payload : {100U, 100U, 50U}) {
+    const Bytes segment = splitter->next();
+    ASSERT_EQ(segment.size(), whole.headers + payload);
+    EXPECT_EQ(load_be16(segment.data() + 4), segment.size() - 40);
+    EXPECT_TRUE(equal_public(segment.subspan(40, 24), Bytes{whole.packet}.subspan(40, 24)));
+    const Bytes transport = segment.subspan(whole.transport_at);
+    const std::uint32_t pseudo = ones_sum(segment.subspan(8, 32)) + 8U + payload + 17U;
+    EXPECT_EQ(ones_sum(transport, pseudo), 0xffff);
+  }
+}
+
+TEST(Split, headers_are_bounded) {
+  constexpr std::size_t most = Splitter::headers_bytes_max - 48;
+  Super fits = behind_extensions(most, 250);
+  EXPECT_TRUE(Splitter::open(fits.packet, fits.header).has_value());
+  Super longer = behind_extensions(most + 8, 250);
+  EXPECT_FALSE(Splitter::open(longer.packet, longer.header).has_value());
+}
+
 TEST(Split, a_udp_checksum_is_never_zero) {
   Super super = make({.transport = Transport::udp, .payload_bytes = 2, .segment_bytes = 1000});
   super.header.gso_type = VnetHeader::gso_none;
@@ -199,7 +245,26 @@ TEST(Split, what_does_not_fit_together_is_refused) {
       {"TCP header below 5 words", [](Super& s) { s.packet[32] = 0x40; }},
       {"TCP header longer than the packet", [](Super& s) { s.packet.resize(39); }},
       {"cut on its way", [](Super& s) { s.packet.resize(s.packet.size() - 1); }},
-      {"no payload", [](Super& s) { s.packet.resize(s.headers); }},
+      {"no payload",
+       [](Super& s) {
+         s.packet.resize(s.headers);
+         store_be16(s.packet.data() + 2, 40);
+       }},
+      {"a gap in front of the transport",
+       [](Super& s) {
+         s.header.checksum_start = 24;
+         s.packet[24 + 12] = 0x50;
+       }},
+      {"checksum half behind the packet",
+       [](Super& s) {
+         s.header.gso_type = VnetHeader::gso_none;
+         s.header.checksum_offset = static_cast<std::uint16_t>(s.packet.size() - 1 - 20);
+       }},
+      {"longer than IPv4 can say",
+       [](Super& s) {
+         s.header.gso_type = VnetHeader::gso_none;
+         s.packet.resize(0x10000);
+       }},
       {"nothing", [](Super& s) { s.packet.clear(); }},
   };
   for (const Row& row : rows) {

@@ -130,6 +130,19 @@ TEST(Join, a_run_never_grows_beyond_the_length_field) {
   EXPECT_EQ(sizes(round_trip(packets)), (Sizes{7, 3}));
 }
 
+TEST(Join, the_length_field_is_filled_to_its_last_value) {
+  const auto runs_of = [](int count, std::size_t payload) {
+    Flow flow(true, false, 1);
+    std::vector<Packet> packets;
+    for (int i = 0; i < count; ++i) {
+      packets.push_back(flow.next(payload));
+    }
+    return sizes(round_trip(packets));
+  };
+  EXPECT_EQ(runs_of(13, 5039), Sizes{13}) << "65535 with the headers";
+  EXPECT_EQ(runs_of(12, 5459), (Sizes{11, 1})) << "65536";
+}
+
 TEST(Join, the_policy_is_obeyed) {
   Flow tcp(true, true, 1);
   Flow udp(true, false, 2);
@@ -167,6 +180,7 @@ TEST(Join, what_differs_in_more_than_its_place_is_not_joined) {
       {"options", [](Packet& p, std::size_t t) { p[t + 27] ^= 1; }},
       {"source address", [](Packet& p, std::size_t) { p[15] ^= 1; }},
       {"port", [](Packet& p, std::size_t t) { p[t + 3] ^= 1; }},
+      {"TCP header length", [](Packet& p, std::size_t t) { p[t + 12] = 0x90; }},
   };
   for (const Row& row : rows) {
     Flow flow(true, true, 1);
@@ -179,6 +193,43 @@ TEST(Join, what_differs_in_more_than_its_place_is_not_joined) {
       EXPECT_EQ(runs[1][0], packets[1]) << row.what;
     }
   }
+}
+
+// As above, but nobody makes the checksums right again.
+TEST(Join, what_is_broken_or_cannot_be_made_again_is_not_joined) {
+  struct Row {
+    const char* what;
+    bool v4;
+    bool tcp;
+    void (*spoil)(Packet&);
+  };
+  const Row rows[] = {
+      {"header checksum", true, true, [](Packet& p) { p[10] ^= 1; }},
+      {"UDP without a checksum", true, false, [](Packet& p) { store_be16(&p[26], 0); }},
+      {"UDP length", true, false, [](Packet& p) { store_be16(&p[24], 100); }},
+      {"UDP length over v6", false, false, [](Packet& p) { store_be16(&p[44], 100); }},
+      {"flow label", false, true, [](Packet& p) { p[3] ^= 1; }},
+      {"traffic class", false, true, [](Packet& p) { p[1] ^= 0x10; }},
+      {"hop limit", false, true, [](Packet& p) { p[7] -= 1; }},
+  };
+  for (const Row& row : rows) {
+    Flow flow(row.v4, row.tcp, 1);
+    std::vector<Packet> packets{flow.next(500), flow.next(500)};
+    row.spoil(packets[1]);
+    const auto runs = round_trip(packets);
+    ASSERT_EQ(sizes(runs), (Sizes{1, 1})) << row.what;
+    EXPECT_EQ(runs[1][0], packets[1]) << row.what;
+  }
+}
+
+TEST(Join, first_fragments_in_a_row_are_not_joined) {
+  Flow flow(true, true, 1);
+  std::vector<Packet> packets{flow.next(500), flow.next(500)};
+  for (Packet& packet : packets) {
+    packet[6] |= 0x20;
+    fix_checksums(packet);
+  }
+  EXPECT_EQ(sizes(round_trip(packets)), (Sizes{1, 1}));
 }
 
 TEST(Join, an_interruption_in_a_flow_is_not_jumped_over) {

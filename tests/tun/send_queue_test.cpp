@@ -164,7 +164,47 @@ TEST_F(SendQueueTest, SixtyFourSegmentsAreOneTooManyForSomeKernels) {
   EXPECT_LT(batch_.messages[1].msg_hdr.msg_controllen, batch_.messages[0].msg_hdr.msg_controllen)
       << "a single datagram does not ask to be cut";
   EXPECT_EQ(counters_.send_errors.sum(), 0U);
+  // The one that is left is no run: what is said about it is about itself.
+  queue_.advance(63);
+  EXPECT_EQ(queue_.settle_failure(EIO, counters_), SendNext::again);
+  EXPECT_EQ(counters_.segmentation_refused, 1U);
+  EXPECT_EQ(counters_.send_errors.sum(), 1U);
+  // Another socket is asked anew.
+  queue_.restart(Segmentation::on);
+  queue_.push(train(64, 100, 100));
+  EXPECT_EQ(lengths(), Lengths{6400});
   queue_.clear();
+}
+
+TEST_F(SendQueueTest, ASourceThatIsRefusedGivesBackTheSixtyFourth) {
+  queue_.restart(Segmentation::on);
+  noise::Transmit head = train(64, 100, 100);
+  head.endpoint.source.ip.family = noise::Family::v4;
+  queue_.push(std::move(head));
+  while (counters_.sources_refused == 0) {
+    ASSERT_EQ(queue_.settle_failure(EINVAL, counters_), SendNext::again);
+    ASSERT_FALSE(queue_.empty());
+  }
+  queue_.clear();
+  queue_.push(train(64, 100, 100));
+  EXPECT_EQ(lengths(), Lengths{6400});
+  queue_.clear();
+}
+
+TEST_F(SendQueueTest, WhatIsGivenUpIsCountedByDatagrams) {
+  queue_.restart(Segmentation::on);
+  queue_.push(train(3, 100, 40));
+  EXPECT_EQ(queue_.settle_failure(ENOBUFS, counters_), SendNext::again);
+  EXPECT_EQ(counters_.send_errors[IoError::no_buffers], 3U) << "a whole message";
+  EXPECT_TRUE(queue_.empty());
+  queue_.restart(Segmentation::off);
+  queue_.push(train(3, 100, 40));
+  queue_.advance(1);
+  EXPECT_EQ(queue_.settle_failure(EPERM, counters_), SendNext::again);
+  EXPECT_EQ(counters_.send_errors[IoError::not_permitted], 2U) << "the first was sent";
+  queue_.push(train(3, 100, 40));
+  queue_.advance(1);
+  EXPECT_EQ(queue_.clear(), 2U);
 }
 
 TEST_F(SendQueueTest, APathWithoutSegmentationIsRememberedByDestination) {
@@ -219,6 +259,27 @@ TEST(RefusedDestinationsTest, AreTriedAgainAfterAWhile) {
   ip.bytes[0] = 0;
   EXPECT_FALSE(refused.contains(ip, now + RefusedDestinations::refused_for));
   EXPECT_TRUE(refused.empty());
+}
+
+TEST(RefusedDestinationsTest, TheOldestMakesRoomAndOneIsForgottenAlone) {
+  RefusedDestinations refused;
+  const Instant now{std::chrono::seconds{1000}};
+  const auto destination = [](std::size_t number) {
+    noise::IpAddress ip{.family = noise::Family::v4};
+    ip.bytes[0] = static_cast<std::uint8_t>(number);
+    return ip;
+  };
+  constexpr std::size_t most = RefusedDestinations::destinations_max;
+  for (std::size_t i = 0; i < most + 2; ++i) {
+    refused.add(destination(i), now);
+  }
+  for (std::size_t i = 0; i < most + 2; ++i) {
+    EXPECT_EQ(refused.contains(destination(i), now), i >= 2) << i;
+  }
+  refused.forget(destination(5));
+  for (std::size_t i = 2; i < most + 2; ++i) {
+    EXPECT_EQ(refused.contains(destination(i), now), i != 5) << i;
+  }
 }
 
 TEST_F(SendQueueTest, TheRingGoesRound) {

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "flow.hpp"
 #include "noise/vnet_header.hpp"
 #include "tests/noise/ip_packet.hpp"
 #include "tun/offload/join_gate.hpp"
@@ -86,25 +87,47 @@ TEST_F(WritePlanTest, RunsAreJoinedAcrossDeliversAndOthersKeepTheirPlace) {
   const VnetHeader header =
       VnetHeader::load(static_cast<const std::uint8_t*>(plan_.pieces(plan_[0])[0].iov_base));
   EXPECT_EQ(header.gso_type, VnetHeader::gso_udp_l4);
+  EXPECT_EQ(header.header_bytes, 28);
   EXPECT_EQ(header.segment_bytes, 100);
   EXPECT_EQ(plan_[1].packets, 1U);
   EXPECT_EQ(bytes_of(plan_.pieces(plan_[1])[0]), with_plain_header(udp(50, 2, 0)));
 }
 
 TEST_F(WritePlanTest, ARefusedRunBecomesThePacketsItWas) {
-  std::vector<Packet> packets;
-  for (std::uint16_t i = 0; i < 20; ++i) {
-    packets.push_back(udp(i == 19 ? 7 : 300, 1, i));
+  for (const bool v4 : {true, false}) {
+    for (const bool tcp : {true, false}) {
+      wgring::test::Flow flow(v4, tcp, 1);
+      std::vector<Packet> packets;
+      for (int i = 0; i < 20; ++i) {
+        packets.push_back(flow.next(i == 19 ? 7 : 300, i == 19));
+      }
+      outbox_.clear();
+      add(packets);
+      plan_.build(outbox_, VnetMode::on, everything);
+      ASSERT_EQ(plan_.size(), 1U);
+      std::vector<Packet> alone;
+      plan_.unjoin(plan_[0], [&](const iovec& packet) { alone.push_back(bytes_of(packet)); });
+      ASSERT_EQ(alone.size(), packets.size());
+      for (std::size_t i = 0; i < packets.size(); ++i) {
+        EXPECT_EQ(alone[i], with_plain_header(packets[i])) << i << (v4 ? " v4" : " v6");
+      }
+    }
   }
-  add(packets);
+}
+
+TEST_F(WritePlanTest, ARunInsideOneSlotIsJoinedInOnePiece) {
+  std::vector<Packet> one;
+  std::vector<Packet> two;
+  for (std::uint16_t i = 0; i < 40; ++i) {  // two of them are more than the joiner holds
+    one.push_back(udp(100, 1, i));
+    two.push_back(udp(100, 2, i));
+  }
+  add(one);
+  add(two);
   plan_.build(outbox_, VnetMode::on, everything);
-  ASSERT_EQ(plan_.size(), 1U);
-  std::vector<Packet> alone;
-  plan_.unjoin(plan_[0], [&](const iovec& packet) { alone.push_back(bytes_of(packet)); });
-  ASSERT_EQ(alone.size(), packets.size());
-  for (std::size_t i = 0; i < packets.size(); ++i) {
-    EXPECT_EQ(alone[i], with_plain_header(packets[i])) << i;
-  }
+  ASSERT_EQ(plan_.size(), 2U);
+  EXPECT_EQ(plan_[0].packets, 40U);
+  EXPECT_EQ(plan_[1].packets, 40U);
 }
 
 TEST(JoinGateTest, AfterARefusalNothingIsJoinedForAWhileThatGrows) {
