@@ -2,6 +2,7 @@
 
     ours-ENGINE[-AEAD]   the daemon under test, e.g. ours-uring, ours-epoll-boringssl
     wireguard-go boringtun gotatun   built from their registries (tests/net/peers/build.py)
+    no-crypto            ours with a cipher that only copies: the rest of the path (bench/ceiling)
     veth                 no tunnel at all: what the machine can do
     NAME=COMMAND         any other, kept in the foreground; {ifname} stands for the interface
 """
@@ -17,6 +18,7 @@ from lab.run import LabError, run
 from peers import build
 
 GO, RUST = "wireguard-go", ("boringtun", "gotatun")
+NO_CRYPTO = "no-crypto"
 QUIET = {"LOG_LEVEL": "error", "WG_LOG_LEVEL": "error"}
 OPTIONS = {GO: [], "boringtun": ["--disable-drop-privileges"],
            "gotatun": ["--disable-drop-privileges"]}
@@ -64,6 +66,10 @@ def resolve(name):
         return Contestant(name, "other", Command(name, command), command)
     if name == "veth":
         return Contestant(name, "ceiling")
+    if name == NO_CRYPTO:
+        path = peers.executable("WGRING_NO_CIPHER", "build/bench/bench/wgring_no_cipher",
+                                "daemon without a cipher")
+        return Contestant(name, "ceiling", Implementation(name, path, [], QUIET))
     if re.fullmatch(r"ours-(auto|epoll|uring)(-[\w-]+)?", name):
         return ours(name)
     if name in OPTIONS:
@@ -74,4 +80,4 @@ def resolve(name):
 
 
 def default_names():
-    return [f"ours-{engine}" for engine in ("epoll", "uring")] + [GO, *RUST, "veth"]
+    return [f"ours-{engine}" for engine in ("epoll", "uring")] + [GO, *RUST, NO_CRYPTO, "veth"]

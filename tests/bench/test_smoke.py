@@ -56,6 +56,16 @@ def test_the_run_ends_well_and_tells_its_targets(runs, engine):
     assert "Targets" in process.stdout and document["machine"]["kernel"] in process.stdout
 
 
+def test_the_ceiling_without_a_cipher_carries_traffic_and_is_no_contestant_of_ours(tmp_path):
+    output = tmp_path / "ceiling.json"
+    process = duel(output, "--contestants", "no-crypto", "--only", "tcp-1,peers-1k")
+    document = json.loads(output.read_text())
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert [one["kind"] for one in document["contestants"]] == ["ceiling"]
+    assert document["figures"]["tcp-1"]["gbps"]["no-crypto"]["median"] > 0
+    assert not any(one["contestant"] == "no-crypto" for one in document["targets"])
+
+
 def test_a_contestant_that_dies_is_reported_and_the_run_goes_on(tmp_path):
     output = tmp_path / "dies.json"
     process = duel(output, "--contestants", "nobody", "--command",
