@@ -17,17 +17,24 @@ class InternetSum {
   InternetSum& add(Bytes bytes) noexcept {
     const std::uint8_t* at = bytes.data();
     std::size_t left = bytes.size();
-    std::uint64_t even = 0;
-    std::uint64_t odd = 0;
-    for (; left >= 16; left -= 16, at += 16) {
-      const auto first = detail::load<std::uint64_t>(at);
-      const auto second = detail::load<std::uint64_t>(at + 8);
-      even += (first & 0xffff'ffffU) + (second & 0xffff'ffffU);
-      odd += (first >> 32U) + (second >> 32U);
+    Lanes whole{};  // wraps; the upper halves say by how much
+    Lanes upper{};
+    for (; left >= 32; left -= 32, at += 32) {
+      const Lanes first = detail::load<Lanes>(at);
+      const Lanes second = detail::load<Lanes>(at + 16);
+      whole += first + second;
+      upper += (first >> 32U) + (second >> 32U);
     }
-    sum_ += (even & 0xffff'ffffU) + (even >> 32U) + (odd & 0xffff'ffffU) + (odd >> 32U);
-    for (; left >= 2; left -= 2, at += 2) {
+    const Lanes lower = whole - (upper << 32U);
+    sum_ += folded_once(lower[0]) + folded_once(lower[1]) + folded_once(upper[0]) +
+            folded_once(upper[1]);
+    for (; left >= 4; left -= 4, at += 4) {
+      sum_ += detail::load<std::uint32_t>(at);
+    }
+    if (left >= 2) {
       sum_ += detail::load<std::uint16_t>(at);
+      left -= 2;
+      at += 2;
     }
     if (left == 1) {
       const ByteArray<2> last{*at, 0};
@@ -43,7 +50,7 @@ class InternetSum {
 
   // One's complement of the folded sum, in native order: for store().
   [[nodiscard]] std::uint16_t folded() const noexcept {
-    std::uint64_t sum = (sum_ & 0xffff'ffffU) + (sum_ >> 32U);
+    std::uint64_t sum = folded_once(sum_);
     sum = (sum & 0xffffU) + (sum >> 16U);
     sum = (sum & 0xffffU) + (sum >> 16U);
     sum = (sum & 0xffffU) + (sum >> 16U);
@@ -57,6 +64,12 @@ class InternetSum {
   void store_partial(std::uint8_t* field) const noexcept { detail::store(field, folded()); }
 
  private:
+  using Lanes [[gnu::vector_size(16)]] = std::uint64_t;
+
+  [[nodiscard]] static std::uint64_t folded_once(std::uint64_t sum) noexcept {
+    return (sum & 0xffff'ffffU) + (sum >> 32U);
+  }
+
   std::uint64_t sum_ = 0;
 };
 
