@@ -15,6 +15,30 @@ constexpr unsigned v6_bits = 128;
 
 }  // namespace
 
+// --- the steps of a look-up: inline, since there are some ten of each ---
+// How many leading bits agree; 128 when all do.
+inline unsigned AllowedIps::common_bits(Key a, Key b) noexcept {
+  const std::uint64_t high = a.high ^ b.high;
+  if (high != 0) {
+    return static_cast<unsigned>(std::countl_zero(high));
+  }
+  return 64U + static_cast<unsigned>(std::countl_zero(a.low ^ b.low));
+}
+
+// `position` counts from the most significant bit; below 128.
+inline unsigned AllowedIps::bit_at(Key key, unsigned position) noexcept {
+  const std::uint64_t word = position < 64 ? key.high : key.low;
+  return static_cast<unsigned>(word >> (63U - position % 64U)) & 1U;
+}
+
+// Regions are raw memory; all-zero bytes are valid objects of ours.
+inline AllowedIps::Node& AllowedIps::node(NodeId id) const noexcept {
+  return reinterpret_cast<Node*>(nodes_.data())[id];
+}
+inline AllowedIps::PeerList& AllowedIps::list(PeerId peer) const noexcept {
+  return reinterpret_cast<PeerList*>(lists_.data())[peer];
+}
+
 bool AllowedIps::open(const MemorySource& source, std::uint32_t prefixes_max,
                       std::uint32_t peers_max) noexcept {
   WG_ASSERT(prefixes_max < (std::uint32_t{1} << 30) && peers_max < no_peer);
@@ -146,21 +170,6 @@ AllowedIps::Key AllowedIps::masked(Key key, unsigned cidr) noexcept {
           .low = key.low & ones(cidr > 64 ? cidr - 64 : 0)};
 }
 
-// How many leading bits agree; 128 when all do.
-unsigned AllowedIps::common_bits(Key a, Key b) noexcept {
-  const std::uint64_t high = a.high ^ b.high;
-  if (high != 0) {
-    return static_cast<unsigned>(std::countl_zero(high));
-  }
-  return 64U + static_cast<unsigned>(std::countl_zero(a.low ^ b.low));
-}
-
-// `position` counts from the most significant bit; below 128.
-unsigned AllowedIps::bit_at(Key key, unsigned position) noexcept {
-  const std::uint64_t word = position < 64 ? key.high : key.low;
-  return static_cast<unsigned>(word >> (63U - position % 64U)) & 1U;
-}
-
 template <unsigned AddressBits>
 PeerId AllowedIps::find(NodeId root, Key key) const noexcept {
   PeerId found = no_peer;
@@ -178,14 +187,6 @@ PeerId AllowedIps::find(NodeId root, Key key) const noexcept {
     id = at.child[bit_at(key, at.cidr)];
   }
   return found;
-}
-
-// Regions are raw memory; all-zero bytes are valid objects of ours.
-AllowedIps::Node& AllowedIps::node(NodeId id) const noexcept {
-  return reinterpret_cast<Node*>(nodes_.data())[id];
-}
-AllowedIps::PeerList& AllowedIps::list(PeerId peer) const noexcept {
-  return reinterpret_cast<PeerList*>(lists_.data())[peer];
 }
 
 AllowedIps::NodeId& AllowedIps::root(Family family) noexcept {
