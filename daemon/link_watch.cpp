@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "daemon/log.hpp"
 #include "daemon/setup_error.hpp"
 #include "tun/fd.hpp"
 
@@ -176,6 +177,10 @@ void LinkWatch::ask() {
   // The MTU first: what is sent as the link comes up is padded by it already.
   if (const Result<std::uint32_t> mtu_bytes = device_.mtu()) {
     report_mtu(*mtu_bytes);
+  } else if (!told_of_mtu_) {
+    told_of_mtu_ = true;
+    log_info("the MTU of {} cannot be read any more and is taken to stay {}: {}", device_.name(),
+             mtu_bytes_.value_or(0), error_text(mtu_bytes.error()));
   }
   report(state == tun::TunState::up ? Link::up : Link::down);
   if (!at_home_) {

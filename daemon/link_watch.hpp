@@ -72,6 +72,7 @@ class LinkWatch {
   bool route_change_pending_ = false;
   bool at_home_ = false;
   bool gone_ = false;
+  bool told_of_mtu_ = false;      // that it cannot be read: away from home on a kernel before 5.2
   std::uint32_t home_index_ = 0;  // of the interface, while at home
   std::optional<Link> link_;      // as reported last
   std::optional<std::uint32_t> mtu_bytes_;

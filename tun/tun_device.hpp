@@ -41,8 +41,7 @@ class TunDevice {
   [[nodiscard]] Result<std::uint32_t> mtu() const noexcept;
   [[nodiscard]] Status set_mtu(std::uint32_t mtu_bytes) noexcept;
   [[nodiscard]] Result<std::uint32_t> interface_index() const noexcept;
-  // Needs no access to the interface's namespace; without it `down` may be seen as `up` on
-  // kernels from 4.19 on.
+  // Needs no access to the interface's namespace.
   [[nodiscard]] TunState state() const noexcept;
 
  private:
