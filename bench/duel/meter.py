@@ -1,22 +1,14 @@
 """What the kernel says of a process and of the machine, and differences of that over time."""
 
-import contextlib
 import os
 import pathlib
-import re
 import time
+
+from lab.usage import kilobytes, wakeups
 
 TICKS = os.sysconf("SC_CLK_TCK")
 # Places in the cpu line of /proc/stat: user, nice, system, irq, softirq; what a hypervisor took.
 BUSY, STOLEN = (0, 1, 2, 5, 6), (7,)
-
-
-def status(pid):
-    return pathlib.Path(f"/proc/{pid}/status").read_text()
-
-
-def kilobytes(pid, name):
-    return int(re.search(rf"^{name}:\s+(\d+) kB", status(pid), re.M)[1])
 
 
 def peak_mb(pid):
@@ -31,16 +23,6 @@ def cpu_seconds(pid):
     """User and system time of all threads, ended ones and kernel workers of a ring included."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def wakeups(pid):
-    """How often a thread of the process went to sleep of its own will, thus was woken later."""
-    total = 0
-    for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):  # a thread may end while we look
-            text = (thread / "status").read_text()
-            total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.M)[1])
-    return total
 
 
 def machine_seconds(kinds):

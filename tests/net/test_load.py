@@ -1,0 +1,120 @@
+"""What a busy data path may not cost: memory, time of the timers, the patience of a ping.
+
+    left   eth0 10.0.0.1 --- wire --- eth0 10.0.0.2   right    a saturated tunnel
+           eth1 10.1.0.1 --- wire --- eth0 10.1.0.3   third    a quiet one of the same daemon
+"""
+
+import contextlib
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from lab.pair import End
+from lab.run import kill_group, wait_for
+from lab.traffic import IPERF_PORT, iperf, iperf_server, ping, tcp_bytes
+from lab.usage import kilobytes, wakeups
+from lab.wgtool import Wg
+from test_scale import many
+
+pytestmark = pytest.mark.ours
+
+MIB_KB = 1024
+KEEPALIVE_BYTES = 32
+
+
+@contextlib.contextmanager
+def saturated(client, server, address, *options, seconds=30):
+    """TCP, or what options make of it, through the tunnel until the end of the block."""
+    with iperf_server(server, address):
+        process, _ = client.popen(["iperf3", "-c", address, "-p", IPERF_PORT, "-t", seconds,
+                                   *options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        try:
+            yield
+            assert process.poll() is None, "the load ended before its time"
+        finally:
+            kill_group(process)
+            process.wait()
+
+
+def with_third(pair, ours):
+    third = End(pair.lab, "third", 3, ours)
+    pair.left.space.wire(third.space, "eth1", "eth0", 1500)
+    pair.left.space.address("eth1", "10.1.0.1/24")
+    third.space.address("eth0", "10.1.0.3/24")
+    third.daemon.start()
+    third.up(1420)
+    return third
+
+
+def test_memory_stays_small_under_load(pair):
+    left, right = pair.left, pair.right
+    assert tcp_bytes(left.space, right.space, right.inner4, "-P", 4, seconds=1) > 1_000_000
+    assert tcp_bytes(left.space, right.space, right.inner4, "-P", 4, "-R", seconds=1) > 1_000_000
+    iperf(left.space, right.space, right.inner4, "-u", "-b", 0, "-l", 64, "-P", 2, seconds=1)
+    for end in (left, right):
+        assert kilobytes(end.daemon.pid, "VmHWM") < 24 * MIB_KB
+
+
+def test_ten_thousand_idle_peers_cost_some_memory_and_no_wake_up(solo):
+    wg = Wg(solo.space, "wg0")
+    solo.space.ip("link set wg0 up")
+    text, _ = many(100)
+    wg.configure("setconf", text)
+    few = kilobytes(solo.pid, "VmRSS")
+    text, _ = many(10000)
+    wg.configure("setconf", text, timeout=60)
+    assert kilobytes(solo.pid, "VmRSS") - few < 30 * MIB_KB
+    wait_for(lambda: is_asleep(solo.pid), "the daemon to fall asleep")
+
+
+def is_asleep(pid):
+    """Not woken once for two seconds."""
+    before = wakeups(pid)
+    time.sleep(2)
+    return wakeups(pid) == before
+
+
+def test_timers_keep_time_beside_a_saturated_tunnel(pair, ours):
+    left, right, third = pair.left, pair.right, with_third(pair, ours)
+    ping(left.space, right.inner4, count=1, wait=5)
+    with saturated(left.space, right.space, right.inner4, "-P", 4):
+        third.add_peer(left)
+        # The first initiation must be the one: the next would come after 5 s.
+        left.add_peer(third, more="persistent-keepalive 1 endpoint 10.1.0.3:1003")
+        wait_for(lambda: third.view(left).latest_handshake, "a handshake", timeout=4)
+        before = third.view(left).rx_bytes
+        time.sleep(5)
+        keepalives = (third.view(left).rx_bytes - before) / KEEPALIVE_BYTES
+    assert 4 <= keepalives <= 6
+
+
+def test_pings_through_a_saturated_tunnel_wait_in_no_long_queue(pair):
+    left, right = pair.left, pair.right
+    ping(left.space, right.inner4, count=1, wait=5)
+    with saturated(left.space, right.space, right.inner4, "-P", 4):
+        assert ping(left.space, right.inner4, count=10, wait=1, interval=0.2, check=False) >= 9
+
+
+def test_what_a_flood_loses_is_counted(pair):
+    """Each datagram that one end sent reached the other, or is missed by its counter."""
+    left, right = pair.left, pair.right
+    ping(left.space, right.inner4, count=1, wait=5)
+    iperf(left.space, right.space, right.inner4, "-u", "-b", 0, "-l", 64, seconds=2)
+    time.sleep(1)  # for what is on its way
+    sent, received = stats(left), stats(right)
+    assert sent["udp_sent"] > 1000
+    assert sent["udp_sent"] == received["udp_received"] + received.get("udp_kernel_dropped", 0)
+
+
+def stats(end):
+    """All counters of the daemon as of now."""
+    last = " tun errors:"
+    before = end.daemon.log.count(last)
+    end.daemon.signal(signal.SIGUSR1)
+    wait_for(lambda: end.daemon.log.count(last) > before, "counters in the log")
+    text = end.daemon.log.rpartition(" packets:")[2]
+    return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", text)}
