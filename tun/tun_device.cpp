@@ -89,6 +89,7 @@ Result<TunDevice> TunDevice::create(std::string_view name, Offloads& offloads) n
   Status status = device.finish(offloads);
   if (status && !existed) {
     status = device.set_mtu(noise::mtu_default);
+    device.set_queue_length(queue_length);
   }
   if (!status) {
     return std::unexpected(status.error());
@@ -200,6 +201,13 @@ Status TunDevice::set_mtu(std::uint32_t mtu_bytes) noexcept {
   ifreq question = named(name());
   question.ifr_mtu = static_cast<int>(mtu_bytes);
   return link_request(SIOCSIFMTU, question);
+}
+
+// A shorter queue drops more; it is not worth an end.
+void TunDevice::set_queue_length(int packets) noexcept {
+  ifreq question = named(name());
+  question.ifr_qlen = packets;
+  static_cast<void>(link_request(SIOCSIFTXQLEN, question));
 }
 
 Result<std::uint32_t> TunDevice::interface_index() const noexcept {

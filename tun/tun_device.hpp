@@ -21,10 +21,13 @@ enum class TunState : std::uint8_t { up, down, gone };
 // Questions about the interface are asked in the namespace it is in now, which may not be ours.
 class TunDevice {
  public:
+  // Packets that wait to be read; as many as wait for a peer in the kernel's own device.
+  static constexpr int queue_length = 1024;
+
   TunDevice() noexcept = default;
 
-  // Creates the interface (mtu_default set), or attaches to a persistent one of that name. Turns
-  // off those of `offloads` that this TUN does not have.
+  // Creates the interface (mtu_default, queue_length), or attaches to a persistent one of that
+  // name. Turns off those of `offloads` that this TUN does not have.
   [[nodiscard]] static Result<TunDevice> create(std::string_view name, Offloads& offloads) noexcept;
   // Takes over a descriptor that has been through TUNSETIFF already (WG_TUN_FD), with or without
   // IFF_VNET_HDR.
@@ -47,6 +50,7 @@ class TunDevice {
  private:
   [[nodiscard]] Status finish(Offloads& offloads) noexcept;
   [[nodiscard]] Status set_offloads(Offloads& offloads) noexcept;
+  void set_queue_length(int packets) noexcept;
   [[nodiscard]] Status link_request(unsigned long request, ifreq& question) const noexcept;
 
   Fd fd_;

@@ -24,6 +24,7 @@ TEST_F(TunDeviceTest, CreateGivesAnInterfaceOfTheDefaultMtu) {
   EXPECT_EQ(device->mtu(), 1420U);
   EXPECT_EQ(device->interface_index(), ::if_nametoindex("wgt0"));
   EXPECT_NE(::fcntl(device->fd(), F_GETFL) & O_NONBLOCK, 0);
+  run("ip -o link show wgt0 | grep -w 'qlen 1024'");
   ASSERT_TRUE(device->set_mtu(8920));
   EXPECT_EQ(device->mtu(), 8920U);
   EXPECT_FALSE(device->set_mtu(70'000));
