@@ -223,6 +223,21 @@ InnerSpec Scenario::random_packet(const Host& from, const Host& to) {
   return spec;
 }
 
+// What a TUN with offloads gives for a large send: up to 64 KiB, the last packet often shorter.
+void Scenario::send_super(Host& from, const Host& to) {
+  InnerSpec spec = random_packet(from, to);
+  const std::uint32_t least = inner_bytes_min(spec.family) + udp_overhead_bytes;
+  spec.udp = true;
+  spec.bytes = std::max(spec.bytes, least);
+  const std::uint32_t most = 65'000 / spec.bytes;
+  if (most < 2) {
+    return;
+  }
+  const auto count = static_cast<std::uint32_t>(random_.between(2, std::min(most, 128U)));
+  world_.send_super(from, spec, count,
+                    static_cast<std::uint32_t>(random_.between(least, spec.bytes)));
+}
+
 // --- actions ---
 
 void Scenario::traffic() {
@@ -233,6 +248,9 @@ void Scenario::traffic() {
   const Host& to = other_than(from);
   const std::size_t bursts = random_.chance(50) ? 8 : random_.between(1, 3);
   for (std::size_t i = 0; i < bursts; ++i) {
+    if (random_.chance(200)) {
+      send_super(from, to);
+    }
     std::vector<InnerSpec> batch(random_.between(1, noise::plain_batch_max));
     for (InnerSpec& spec : batch) {
       spec = random_packet(from, random_.chance(200) ? other_than(from) : to);

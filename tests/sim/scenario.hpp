@@ -77,6 +77,7 @@ class Scenario {
   void add(Host& on, const Host& peer, noise::Family endpoint);
   void remove(Host& on, const Host& peer);
   [[nodiscard]] InnerSpec random_packet(const Host& from, const Host& to);
+  void send_super(Host& from, const Host& to);
   template <typename Visit>
   void for_each_pair(Visit&& visit);
 

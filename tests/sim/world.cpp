@@ -142,15 +142,42 @@ std::uint32_t World::send(Host& from, InnerSpec spec) {
   return number;
 }
 
+namespace {
+
+std::uint64_t refused(const Host& host) noexcept {
+  const noise::DropCounters& drops = host.device().drops();
+  return drops[noise::Drop::no_route] + drops[noise::Drop::no_endpoint];
+}
+
+}  // namespace
+
+void World::note_sent(const Host& from, InnerSpec& spec) {
+  spec.number = checks.next_number();
+  spec.from = spec.from == 0 ? from.number() : spec.from;
+  checks.inner_sent(
+      {.spec = spec, .from_host = from.position(), .to_host = owner(from, spec.family, spec.to)});
+}
+
+void World::send_super(Host& from, InnerSpec spec, std::uint32_t count, std::uint32_t last_bytes) {
+  InnerSpec first = spec;
+  note_sent(from, first);
+  for (std::uint32_t i = 1; i < count; ++i) {
+    spec.bytes = i + 1 == count ? last_bytes : first.bytes;
+    note_sent(from, spec);
+  }
+  const SuperPacket super = make_super(first, count, last_bytes);
+  const std::uint64_t before = refused(from);
+  send_raw(from, super.bytes, super.offload);
+  // What has nowhere to go is refused, and counted, before it is cut.
+  from.totals.tun_packets += !from.up ? 0 : refused(from) == before ? count : 1;
+}
+
 void World::send_batch(Host& from, std::span<const InnerSpec> specs) {
   WG_ASSERT(specs.size() <= noise::plain_batch_max);
   std::vector<std::vector<std::uint8_t>> buffers;
   std::vector<noise::Plain> batch;
   for (InnerSpec spec : specs) {
-    spec.number = checks.next_number();
-    spec.from = spec.from == 0 ? from.number() : spec.from;
-    checks.inner_sent(
-        {.spec = spec, .from_host = from.position(), .to_host = owner(from, spec.family, spec.to)});
+    note_sent(from, spec);
     buffers.push_back(make_inner(spec));
     buffers.back().resize(spec.bytes + noise::plain_tailroom_bytes);
     batch.push_back({.data = buffers.back().data(), .bytes = spec.bytes});

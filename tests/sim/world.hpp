@@ -60,6 +60,8 @@ class World {
   std::uint32_t send(Host& from, InnerSpec spec);
   // Several in one on_tun call.
   void send_batch(Host& from, std::span<const InnerSpec> specs);
+  // `count` packets of spec, which is UDP, as one read of a TUN with offloads.
+  void send_super(Host& from, InnerSpec spec, std::uint32_t count, std::uint32_t last_bytes);
   // Any bytes at all, as one read of the TUN.
   void send_raw(Host& from, Bytes packet, noise::VnetHeader offload = {});
   // To the Device at once, as one batch: joined to trains where sizes and sources allow, or not.
@@ -85,6 +87,8 @@ class World {
 
  private:
   enum class Cause { udp, tun, other };
+  // Enters a packet that `from` is about to send into the ledger.
+  void note_sent(const Host& from, InnerSpec& spec);
   void drain(Host& host, Cause cause);
   void drain_transmits(Host& host);
   void drain_delivers(Host& host, Cause cause);
