@@ -100,14 +100,18 @@ def test_pings_through_a_saturated_tunnel_wait_in_no_long_queue(pair):
 
 
 def test_what_a_flood_loses_is_counted(pair):
-    """Each datagram that one end sent reached the other, or is missed by its counter."""
+    """Each datagram that one end sent reached the other, or is missed by its counter: of receives,
+    each of which may have been a train."""
     left, right = pair.left, pair.right
     ping(left.space, right.inner4, count=1, wait=5)
     iperf(left.space, right.space, right.inner4, "-u", "-b", 0, "-l", 64, seconds=2)
     time.sleep(1)  # for what is on its way
+    ping(left.space, right.inner4, count=1, wait=5)  # brings the count
     sent, received = stats(left), stats(right)
+    missing = sent["udp_sent"] - received["udp_received"]
+    dropped = received.get("udp_kernel_dropped", 0)
     assert sent["udp_sent"] > 1000
-    assert sent["udp_sent"] == received["udp_received"] + received.get("udp_kernel_dropped", 0)
+    assert missing >= dropped and (missing == 0) == (dropped == 0)
 
 
 def stats(end):

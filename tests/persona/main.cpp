@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,7 +29,18 @@ void print_usage(std::FILE* to) {
   }
 }
 
+// A standard stream that is closed stays so for the command, but no descriptor of ours gets its
+// number: the supervisor puts /dev/null there.
+void occupy_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) < 0) {
+      static_cast<void>(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    }
+  }
+}
+
 void put_on(const Persona& persona) {
+  occupy_standard_streams();
   Filter filter;
   persona.rules(filter);
   std::optional<Supervisor> supervisor;

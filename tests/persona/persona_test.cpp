@@ -256,6 +256,15 @@ TEST_P(PersonaTest, CommandHasNoDescriptorsOfOurs) {
   EXPECT_EQ(list(run_under(persona(), show)), list(run(show)));
 }
 
+TEST_P(PersonaTest, ClosedStandardStreamsStayClosedForTheCommand) {
+  const std::string command =
+      "exec " WGRING_PERSONA " " + persona() +
+      " -- sh -c 'cd /proc/self/fd && test ! -e 0 -a ! -e 2 && echo fine' <&- 2>&-";
+  const Outcome outcome = run({"sh", "-c", command});
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.out, "fine\n");
+}
+
 INSTANTIATE_TEST_SUITE_P(Personas, PersonaTest, ::testing::ValuesIn(expected()),
                          [](const auto& one) { return name_for_test(one.param.persona); });
 
