@@ -1,6 +1,7 @@
 // What enters the core: datagrams from UDP (Wild) and inner packets from TUN (Plain).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -30,6 +31,11 @@ struct Wild {
   LocalSource destination;  // where it arrived: address and interface
   std::uint8_t ecn = 0;     // of the outer header, two bits
 };
+
+// From one datagram to the next; zero only when there is nothing.
+[[nodiscard]] inline std::uint32_t stride_of(const Wild& wild) noexcept {
+  return wild.stride_bytes == 0 ? wild.bytes : std::min(wild.stride_bytes, wild.bytes);
+}
 
 // One TUN read: an inner packet, or a super-packet that stands for many (`offload` says how it is
 // cut). The bytes and plain_tailroom_bytes behind them are a loan until on_tun() returns, and may

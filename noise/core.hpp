@@ -1,6 +1,7 @@
 // Core: the parts behind Device and how they work on each other. One file per concern:
 // core_send.cpp (11, 15, 16), core_receive.cpp (12), core_handshake.cpp (6, 9),
 // core_timers.cpp (14), core_config.cpp (19). Numbers are the protocol's sections.
+// core_divided.cpp: the same sending and receiving where the cipher work is for several.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,10 @@
 #include "noise/identity.hpp"
 #include "noise/index_table.hpp"
 #include "noise/keypair.hpp"
+#include "noise/open_batch.hpp"
 #include "noise/peer_table.hpp"
 #include "noise/ratelimiter.hpp"
+#include "noise/seal_batch.hpp"
 #include "noise/token_bucket.hpp"
 #include "noise/train_builder.hpp"
 
@@ -36,6 +39,7 @@ struct Turn {
   Outbox& outbox;
   TrainBuilder trains;
   std::uint32_t handshakes_left = handshakes_per_turn;
+  OpenBatch* opened = nullptr;  // what was opened ahead, if anything
 
   void event(EventKind kind, PeerId peer) noexcept {
     if (outbox.events.room() > 0) {
@@ -102,17 +106,38 @@ class Core {
   void keep_key_fresh_sending(Peer& peer, Turn& turn) noexcept;
 
   // --- receiving (core_receive.cpp) ---
+  void receive_all(std::span<Wild> batch, Turn& turn) noexcept;
   void receive_train(Wild& wild, Turn& turn) noexcept;
   [[nodiscard]] std::uint32_t receive_data_run(Wild& wild, std::uint32_t offset,
                                                Turn& turn) noexcept;
   [[nodiscard]] Keypair* usable_for_receiving(std::uint32_t index, std::size_t packets, Instant now,
                                               KeypairId& id) noexcept;
+  void receive_segments(KeypairId id, std::span<const crypto::OpenSegment> run, Wild& wild,
+                        Turn& turn) noexcept;
   void receive_opened(Peer& peer, KeypairId id, MutableBytes plaintext, std::uint64_t counter,
                       Wild& wild, Turn& turn) noexcept;
   void deliver_inner(Peer& peer, MutableBytes plaintext, Wild& wild, Turn& turn) noexcept;
   void keep_key_fresh_receiving(Peer& peer, Turn& turn) noexcept;
   void move_endpoint(Peer& peer, const SocketAddress& source, const LocalSource& destination,
                      Turn& turn) noexcept;
+
+  // --- divided (core_divided.cpp) ---
+  // 0: the batch is not to be divided; else its bytes.
+  template <typename Packet>
+  [[nodiscard]] std::size_t bytes_to_divide(std::span<Packet> batch) const noexcept {
+    const JobRunner& runner = setup_.runner;
+    if (runner.worth == nullptr) {
+      return 0;
+    }
+    std::size_t bytes = 0;
+    for (const Packet& packet : batch) {
+      bytes += packet.bytes;
+    }
+    return runner.worth(runner.context, bytes) ? bytes : 0;
+  }
+  void receive_divided(std::span<Wild> batch, std::size_t bytes, Turn& turn) noexcept;
+  [[nodiscard]] bool open_ahead(Wild& wild, Instant now) noexcept;
+  void receive_opened_run(const OpenBatch::Opened& run, Wild& wild, Turn& turn) noexcept;
 
   // --- handshakes (core_handshake.cpp) ---
   void process_handshakes(Turn& turn) noexcept;
@@ -171,6 +196,8 @@ class Core {
   std::uint32_t highest_total_ = 0;       // most peers there were room for at once
   std::uint64_t turn_number_ = 0;
   std::uint64_t jitter_state_ = 0;
+  SealBatch seal_batch_;
+  OpenBatch open_batch_;
   TokenBucket icmp_errors_{1000, 50};  // the kernel's own rate (RFC 4443 section 2.4 f)
   std::uint32_t mtu_bytes_ = mtu_default;
   bool link_up_ = false;

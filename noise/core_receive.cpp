@@ -20,6 +20,16 @@ static_assert(DataLayout::header_bytes >= inner_headroom_bytes);
 void Core::on_udp(std::span<Wild> batch, Now now, Outbox& outbox) noexcept {
   WG_ASSERT(batch.size() <= wild_batch_max);
   Turn turn = begin_turn(now, outbox);
+  if (const std::size_t bytes = bytes_to_divide(batch); bytes > 0) {
+    receive_divided(batch, bytes, turn);
+  } else {
+    receive_all(batch, turn);
+  }
+  end_turn(turn);
+}
+
+void Core::receive_all(std::span<Wild> batch, Turn& turn) noexcept {
+  Outbox& outbox = turn.outbox;
   for (Wild& wild : batch) {
     const auto first = static_cast<std::uint32_t>(outbox.inners.size());
     receive_train(wild, turn);
@@ -30,7 +40,6 @@ void Core::on_udp(std::span<Wild> batch, Now now, Outbox& outbox) noexcept {
     }
     wild.slot.reset();
   }
-  end_turn(turn);
 }
 
 void Core::receive_train(Wild& wild, Turn& turn) noexcept {
@@ -38,8 +47,7 @@ void Core::receive_train(Wild& wild, Turn& turn) noexcept {
   if (!link_up_) {
     return drops_.add(Drop::link_down);
   }
-  const std::uint32_t stride =
-      wild.stride_bytes == 0 ? wild.bytes : std::min(wild.stride_bytes, wild.bytes);
+  const std::uint32_t stride = stride_of(wild);
   if (stride == 0) {
     return drops_.add(Drop::malformed);
   }
@@ -82,9 +90,7 @@ Keypair* Core::usable_for_receiving(std::uint32_t index, std::size_t packets, In
   }
   id = found->id;
   Keypair& keypair = keypairs_[id];
-  if (keypair.expired(now) || keypair.window.top() >= reject_after_messages) {
-    keypair.receiving_valid = false;
-  }
+  keypair.receiving_valid = keypair.may_receive(now);
   if (!keypair.receiving_valid) {
     drops_.add(Drop::expired_key, packets);
     return nullptr;
@@ -94,31 +100,28 @@ Keypair* Core::usable_for_receiving(std::uint32_t index, std::size_t packets, In
 
 // Opens the data messages from `offset` on that name the same index; returns their bytes.
 std::uint32_t Core::receive_data_run(Wild& wild, std::uint32_t offset, Turn& turn) noexcept {
-  FixedVector<crypto::OpenSegment, train_segments_max> run;
-  const MutableBytes bytes = wild.slot.bytes().first(wild.bytes);
-  const std::uint32_t index = load_le32(bytes.data() + offset + DataLayout::receiver_index);
-  std::uint32_t end = offset;
-  while (end < wild.bytes && run.room() > 0) {
-    const std::uint32_t size = std::min(wild.stride_bytes, wild.bytes - end);
-    std::uint8_t* const at = bytes.data() + end;
-    if (classify(Bytes{at, size}) != MessageType::data ||
-        load_le32(at + DataLayout::receiver_index) != index) {
-      break;
+  if (turn.opened != nullptr) {
+    if (const OpenBatch::Opened* const run = turn.opened->take(wild, offset)) {
+      receive_opened_run(*run, wild, turn);
+      return run->end - offset;
     }
-    run.push_back(crypto::OpenSegment{.sealed = at + DataLayout::sealed,
-                                      .plain = at + DataLayout::sealed,
-                                      .sealed_bytes = size - DataLayout::header_bytes,
-                                      .counter = load_le64(at + DataLayout::counter),
-                                      .opened = false});
-    end += size;
   }
+  DataRun run;
+  find_run(wild, offset, run);
   KeypairId id = no_keypair;
-  Keypair* const keypair = usable_for_receiving(index, run.size(), turn.now.boottime, id);
-  if (keypair == nullptr) {
-    return end - offset;
+  Keypair* const keypair =
+      usable_for_receiving(run.receiver_index, run.segments.size(), turn.now.boottime, id);
+  if (keypair != nullptr) {
+    const std::span<crypto::OpenSegment> segments{run.segments.begin(), run.segments.size()};
+    setup_.aead->open(keypair->keys.receiving.view(), segments);
+    receive_segments(id, segments, wild, turn);
   }
-  setup_.aead->open(keypair->keys.receiving.view(), {run.begin(), run.size()});
-  Peer& peer = peers_[keypair->peer];
+  return run.end - offset;
+}
+
+void Core::receive_segments(KeypairId id, std::span<const crypto::OpenSegment> run, Wild& wild,
+                            Turn& turn) noexcept {
+  Peer& peer = peers_[keypairs_[id].peer];
   for (const crypto::OpenSegment& segment : run) {
     if (!segment.opened) {
       drops_.add(Drop::bad_tag);
@@ -127,7 +130,6 @@ std::uint32_t Core::receive_data_run(Wild& wild, std::uint32_t offset, Turn& tur
     receive_opened(peer, id, {segment.plain, segment.sealed_bytes - crypto::tag_bytes},
                    segment.counter, wild, turn);
   }
-  return end - offset;
 }
 
 // Six parameters: what was proved about the packet, and where it came from.

@@ -26,14 +26,22 @@ constexpr std::size_t segment_overhead_bytes_max =
 std::size_t Core::on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept {
   WG_ASSERT(batch.size() <= plain_batch_max);
   Turn turn = begin_turn(now, outbox);
+  SealBatch* divided = nullptr;
+  if (const std::size_t bytes = bytes_to_divide(batch); bytes > 0) {
+    divided = &seal_batch_;
+    divided->begin(bytes, setup_.runner.threads);
+  }
   std::size_t taken = 0;
   {
-    SealRun run(*this, turn);
+    SealRun run(*this, turn, divided);
     while (taken < batch.size() && (taken == 0 || fits_turn(batch[taken], turn))) {
       send_plain(batch[taken], run, turn);
       taken += 1;
     }
     run.finish();
+  }
+  if (divided != nullptr) {  // before anything can end a session
+    divided->run(*setup_.aead, setup_.runner);
   }
   end_turn(turn);
   return taken;
@@ -83,6 +91,10 @@ void Core::send_split(Peer& peer, const Plain& packet, std::uint8_t ecn, SealRun
   auto splitter = Splitter::open(MutableBytes{packet.data, packet.bytes}, packet.offload);
   if (!splitter) {
     return refuse(Drop::bad_inner, packet, turn);
+  }
+  const bool waits = !peer.staged.empty() || peer.keepalive_staged;
+  if (run.is_divided() && !waits && run.add_divided(peer, *splitter, ecn)) {
+    return;
   }
   while (!splitter->done()) {
     const MutableBytes segment = splitter->next();
@@ -214,37 +226,28 @@ void Core::keep_key_fresh_sending(Peer& peer, Turn& turn) noexcept {
 
 // --- SealRun ---
 
-SealRun::Added SealRun::add(Peer& peer, std::uint8_t* data, std::uint32_t bytes,
-                            std::uint8_t ecn) noexcept {
+void SealRun::select(Peer& peer) noexcept {
   if (peer_ != &peer || full()) {
     finish();
     peer_ = &peer;
     keypair_ = core_.usable_for_sending(peer, turn_.now.boottime);
   }
+}
+
+SealRun::Added SealRun::add(Peer& peer, std::uint8_t* data, std::uint32_t bytes,
+                            std::uint8_t ecn) noexcept {
+  select(peer);
   if (keypair_ == nullptr || keypair_->sending_counter >= reject_after_messages) {
     return Added::no_key;
   }
-  const std::size_t padded = padded_bytes(bytes, core_.mtu_bytes_);
-  const std::size_t size = padded + DataLayout::overhead_bytes;
-  if (size > train_bytes_max) {
-    return Added::too_long;
+  crypto::SealSegment segment;
+  const Added added = place(peer, bytes, ecn, segment);
+  if (added == Added::yes) {
+    segment.plain = data;
+    fill_zero({data + bytes, segment.plain_bytes - bytes});
+    segments_.push_back(segment);
   }
-  std::uint8_t* const at = turn_.trains.data_segment(peer, static_cast<std::uint32_t>(size), ecn);
-  if (at == nullptr) {
-    return Added::no_buffer;
-  }
-  fill_zero({data + bytes, padded - bytes});
-  store_le32(at, static_cast<std::uint32_t>(MessageType::data));
-  store_le32(at + DataLayout::receiver_index, keypair_->remote_index);
-  store_le64(at + DataLayout::counter, keypair_->sending_counter);
-  segments_.push_back(crypto::SealSegment{.plain = data,
-                                          .sealed = at + DataLayout::sealed,
-                                          .plain_bytes = padded,
-                                          .counter = keypair_->sending_counter});
-  keypair_->sending_counter += 1;
-  peer.tx_bytes += size;
-  carries_data_ = carries_data_ || bytes > 0;
-  return Added::yes;
+  return added;
 }
 
 void SealRun::seal() noexcept {
@@ -257,8 +260,18 @@ void SealRun::seal() noexcept {
   untold_ = true;
 }
 
+void SealRun::hand_over() noexcept {
+  if (batch_ == nullptr || segments_.empty()) {
+    return seal();
+  }
+  make_room(segments_.size());
+  batch_->add(keypair_->keys.sending.view(), {segments_.begin(), segments_.size()});
+  segments_.clear();
+  untold_ = true;
+}
+
 void SealRun::finish() noexcept {
-  seal();
+  hand_over();
   if (!std::exchange(untold_, false)) {
     return;
   }

@@ -13,6 +13,7 @@
 #include "noise/config.hpp"
 #include "noise/drop.hpp"
 #include "noise/entropy.hpp"
+#include "noise/jobs.hpp"
 #include "noise/outbox.hpp"
 
 namespace wgring::noise {
@@ -35,7 +36,8 @@ struct DeviceSetup {
   SlotPool* packet_pool = nullptr;  // slots of at least 2048: handshakes, staged packets
   std::uint32_t shard = 0;          // low bits of every receiver index
   std::uint32_t shard_bits = 0;
-  Now now;  // the first turn's
+  Now now;             // the first turn's
+  JobRunner runner{};  // who else may seal and open; default: nobody
 };
 
 // Owner: one shard. Thread: that shard's only. Order: every call takes the turn's Now, whose

@@ -27,6 +27,10 @@ struct Keypair {
   [[nodiscard]] bool expired(Instant now) const noexcept {
     return birth + reject_after_time <= now;
   }
+  // Age and message limit for another packet, looked at without consequences.
+  [[nodiscard]] bool may_receive(Instant now) const noexcept {
+    return receiving_valid && !expired(now) && window.top() < reject_after_messages;
+  }
 
   TransportKeys keys;
   ReplayWindow window;

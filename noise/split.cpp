@@ -55,6 +55,7 @@ std::optional<Splitter> Splitter::open(MutableBytes packet, const VnetHeader& he
       packet.size() > packet_bytes_max(splitter.v4_) || !splitter.measure(header)) {
     return std::nullopt;
   }
+  splitter.end_ = splitter.count_;
   if (splitter.kind_ != Kind::checksum_only) {
     copy_bytes(splitter.headers_, Bytes{packet}.first(splitter.headers_bytes_));
   }
@@ -113,22 +114,60 @@ MutableBytes Splitter::next() noexcept {
     return packet_;
   }
   const std::uint32_t offset = next_ * payload_bytes_;
-  const auto left = static_cast<std::uint32_t>(packet_.size()) - headers_bytes_ - offset;
-  const MutableBytes segment =
-      packet_.subspan(offset, headers_bytes_ + std::min(left, payload_bytes_));
+  const MutableBytes segment = packet_.subspan(offset, segment_bytes(next_));
   if (next_ > 0) {  // what the last segment's user may have put behind it is payload of later ones
     const MutableBytes payload = packet_.subspan(offset + headers_bytes_);
     copy_bytes(payload, Bytes{spilled_}.first(std::min(spill_bytes, payload.size())));
   }
+  complete(segment);
+  return segment;
+}
+
+std::uint32_t Splitter::segment_bytes(std::uint32_t index) const noexcept {
+  if (kind_ == Kind::checksum_only) {
+    return payload_bytes_;
+  }
+  const auto left =
+      static_cast<std::uint32_t>(packet_.size()) - headers_bytes_ - index * payload_bytes_;
+  return headers_bytes_ + std::min(left, payload_bytes_);
+}
+
+Bytes Splitter::payload(std::uint32_t index) const noexcept {
+  return Bytes{packet_}.subspan(headers_bytes_ + index * payload_bytes_,
+                                segment_bytes(index) - headers_bytes_);
+}
+
+// All but the payload of the next segment, which lies anywhere.
+void Splitter::complete(MutableBytes segment) noexcept {
   copy_bytes(segment.first(headers_bytes_), Bytes{headers_}.first(headers_bytes_));
   write_ip(segment);
   write_transport(segment);
   next_ += 1;
   if (!done()) {
-    const Bytes behind = packet_.subspan(offset + segment.size());
+    const Bytes behind = packet_.subspan(headers_bytes_ + next_ * payload_bytes_);
     copy_bytes(spilled_, behind.first(std::min(spill_bytes, behind.size())));
   }
-  return segment;
+}
+
+Splitter Splitter::part(std::uint32_t first, std::uint32_t end) const noexcept {
+  WG_ASSERT(next_ == 0 && first < end && end <= count_);
+  WG_ASSERT(divisible() || (first == 0 && end == count_));
+  Splitter part = *this;
+  part.next_ = first;
+  part.end_ = end;
+  return part;
+}
+
+void Splitter::move_payload(std::uint32_t index, std::uint8_t* segment) const noexcept {
+  const Bytes from = payload(index);
+  copy_bytes({segment + headers_bytes_, from.size()}, from);
+}
+
+MutableBytes Splitter::next_moved(std::uint8_t* segment) noexcept {
+  WG_ASSERT(!done() && divisible());
+  const MutableBytes bytes{segment, segment_bytes(next_)};
+  complete(bytes);
+  return bytes;
 }
 
 void Splitter::write_ip(MutableBytes segment) const noexcept {

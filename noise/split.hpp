@@ -5,7 +5,8 @@
 //             | headers   payload 1 |                    segment 1: over the end of payload 0
 //
 // The headers slide down in front of each payload, over bytes that have been used up by then: no
-// payload is ever moved.
+// payload is ever moved. Parts of one packet may be cut at the same time; then the first payload of
+// each part is moved, see part().
 #pragma once
 
 #include <cstdint>
@@ -28,11 +29,29 @@ class Splitter {
   [[nodiscard]] static std::optional<Splitter> open(MutableBytes packet,
                                                     const VnetHeader& header) noexcept;
 
-  [[nodiscard]] bool done() const noexcept { return next_ == count_; }
+  [[nodiscard]] bool done() const noexcept { return next_ == end_; }
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
+  // Size of segment `index` with its headers.
+  [[nodiscard]] std::uint32_t segment_bytes(std::uint32_t index) const noexcept;
   // The next segment, complete with lengths, sequence, flags and checksums. Its bytes, and as many
   // behind it as padding may take, are a loan until the following call. Not done (asserted).
   [[nodiscard]] MutableBytes next() noexcept;
+
+  // --- in parts, each by whoever likes ---
+  // False: headers and padding are too long for two parts to keep out of each other's way.
+  [[nodiscard]] bool divisible() const noexcept {
+    return kind_ != Kind::checksum_only && payload_bytes_ >= headers_bytes_ + spill_bytes;
+  }
+  // A splitter of the segments [first, end) alone. Nothing was cut yet. The payload of `first` is
+  // used up by the part before it, so move_payload() comes before either of the two begins, and
+  // the part begins with next_moved(). Only the first part (`first` is 0) begins with next().
+  [[nodiscard]] Splitter part(std::uint32_t first, std::uint32_t end) const noexcept;
+  // Of a part that nothing was taken of: does it begin with next_moved()?
+  [[nodiscard]] bool is_later_part() const noexcept { return next_ > 0; }
+  // Writes the payload of segment `index` to where it lies in a segment that begins at `segment`.
+  void move_payload(std::uint32_t index, std::uint8_t* segment) const noexcept;
+  // As next(), at the place to which the payload was moved.
+  [[nodiscard]] MutableBytes next_moved(std::uint8_t* segment) noexcept;
 
  private:
   enum class Kind : std::uint8_t { checksum_only, tcp, udp };
@@ -40,6 +59,8 @@ class Splitter {
 
   Splitter() noexcept = default;
   [[nodiscard]] bool measure(const VnetHeader& header) noexcept;
+  [[nodiscard]] Bytes payload(std::uint32_t index) const noexcept;
+  void complete(MutableBytes segment) noexcept;
   void write_ip(MutableBytes segment) const noexcept;
   void write_transport(MutableBytes segment) const noexcept;
 
@@ -52,6 +73,7 @@ class Splitter {
   std::uint32_t payload_bytes_ = 0;  // of a segment that is not the last
   std::uint32_t count_ = 0;
   std::uint32_t next_ = 0;
+  std::uint32_t end_ = 0;  // count_, or where this part ends
   Kind kind_ = Kind::checksum_only;
   bool v4_ = true;
 };

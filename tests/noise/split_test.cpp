@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "noise/batch.hpp"
 #include "tests/noise/ip_packet.hpp"
 
 namespace wgring::noise {
@@ -137,6 +138,69 @@ TEST(Split, random_sizes_down_to_segments_smaller_than_the_headers) {
     check_shape({random() % 2 == 0, random() % 2 == 0 ? Transport::tcp : Transport::udp,
                  random() % 11 * 4, i % 3 == 0 ? 1 + payload % 600 : payload, segment});
   }
+}
+
+// The packet cut by one splitter, each segment taken away at once.
+[[nodiscard]] std::vector<Packet> cut_whole(Super super) {
+  std::vector<Packet> segments;
+  auto splitter = Splitter::open(super.packet, super.header);
+  while (!splitter->done()) {
+    const Bytes segment = splitter->next();
+    segments.emplace_back(segment.begin(), segment.end());
+  }
+  return segments;
+}
+
+// Cut in parts of `each`, the last part first; as much as padding may take is spoilt behind every
+// segment.
+[[nodiscard]] std::vector<Packet> cut_in_parts(Super super, std::uint32_t each) {
+  const std::size_t bytes = super.packet.size();
+  super.packet.resize(bytes + plain_tailroom_bytes);
+  const auto whole = Splitter::open(MutableBytes{super.packet}.first(bytes), super.header);
+  std::vector<Packet> segments(whole->count());
+  const auto take = [&](std::size_t index, MutableBytes segment) {
+    segments[index].assign(segment.begin(), segment.end());
+    std::fill_n(segment.data() + segment.size(), padding_multiple - 1, std::uint8_t{0xee});
+  };
+  std::vector<std::pair<Splitter, Packet>> parts;
+  for (std::uint32_t first = 0; first < whole->count(); first += each) {
+    parts.emplace_back(whole->part(first, std::min(first + each, whole->count())), Packet(70'000));
+    if (first > 0) {
+      whole->move_payload(first, parts.back().second.data());
+    }
+  }
+  for (std::size_t at = parts.size(); at-- > 0;) {
+    auto& [part, elsewhere] = parts[at];
+    std::size_t index = at * each;
+    if (part.is_later_part()) {
+      take(index++, part.next_moved(elsewhere.data()));
+    }
+    for (; !part.done(); ++index) {
+      take(index, part.next());
+    }
+  }
+  return segments;
+}
+
+TEST(Split, parts_give_the_same_segments_in_any_order) {
+  std::mt19937_64 random(12);
+  int divided = 0;
+  for (int i = 0; i < 400; ++i) {
+    const bool v4 = random() % 2 == 0;
+    const Transport transport = random() % 2 == 0 ? Transport::tcp : Transport::udp;
+    const std::size_t payload = 1 + random() % 60'000;
+    const auto segment = static_cast<std::uint16_t>(20 + random() % (i % 2 == 0 ? 150 : 3000));
+    const Super super = make({v4, transport, random() % 11 * 4, payload, segment});
+    Packet measured = super.packet;
+    const bool divisible = Splitter::open(measured, super.header)->divisible();
+    EXPECT_EQ(divisible, segment >= super.headers + padding_multiple);
+    if (divisible) {
+      const auto each = static_cast<std::uint32_t>(1 + random() % 9);
+      ASSERT_EQ(cut_in_parts(super, each), cut_whole(super)) << i;
+      divided += 1;
+    }
+  }
+  EXPECT_GT(divided, 200);
 }
 
 TEST(Split, a_packet_that_only_lacks_its_checksum_is_completed_in_place) {

@@ -67,7 +67,8 @@ Host::Host(const HostSetup& setup, Now now)
                                      .packet_pool = &packets_.pool(),
                                      .shard = 0,
                                      .shard_bits = 0,
-                                     .now = now});
+                                     .now = now,
+                                     .runner = setup.runner});
   WG_ASSERT(opened.has_value());
   device_.emplace(std::move(*opened));
   if (setup.with_key) {

@@ -35,6 +35,7 @@ struct HostSetup {
   std::size_t train_slots = 96;
   std::size_t packet_slots = 8192;
   bool with_key = true;
+  noise::JobRunner runner{};
 };
 
 struct HostTotals {

@@ -28,7 +28,7 @@ const Scenario::Weighted Scenario::actions[] = {
 Scenario::Scenario(const ScenarioOptions& options)
     : options_(options),
       random_(options.seed * 0x5bd1e995ULL + 1),
-      world_({.seed = options.seed, .keep_log = false}) {
+      world_({.seed = options.seed, .keep_log = false, .runner = options.runner}) {
   may_reorder_ = random_.chance(500);
   world_.network.filter = [this](const Datagram& datagram) {
     if (heard_.size() < heard_max) {
@@ -98,7 +98,8 @@ ScenarioResult Scenario::run() {
   }
   ScenarioResult result{.failures = world_.checks.failures,
                         .datagrams = world_.datagrams_sent(),
-                        .elapsed = world_.elapsed()};
+                        .elapsed = world_.elapsed(),
+                        .digest = world_.digest};
   for (std::size_t i = 0; i < world_.host_count(); ++i) {
     const Host& host = world_.host(i);
     result.delivered += host.totals.delivered;

@@ -14,6 +14,7 @@ namespace wgring::sim {
 struct ScenarioOptions {
   std::uint64_t seed = 1;
   int steps = 150;
+  noise::JobRunner runner{};
 };
 
 struct ScenarioResult {
@@ -22,6 +23,7 @@ struct ScenarioResult {
   std::uint64_t delivered = 0;
   std::uint64_t handshakes = 0;
   Duration elapsed{};
+  std::uint64_t digest = 0;
 };
 
 class Scenario {

@@ -18,7 +18,9 @@ World::World(const WorldOptions& options) : network(options.seed), options_(opti
 }
 
 Host& World::add_host(bool up) {
-  const HostSetup setup{.position = hosts_.size(), .seed = options_.seed * 64 + hosts_.size()};
+  const HostSetup setup{.position = hosts_.size(),
+                        .seed = options_.seed * 64 + hosts_.size(),
+                        .runner = options_.runner};
   const Now now{.boottime = now_, .realtime = WallTime{wall_start + elapsed()}};
   hosts_.push_back(std::make_unique<Host>(setup, now));
   if (up) {
@@ -190,13 +192,24 @@ void World::send_batch(Host& from, std::span<const InnerSpec> specs) {
 }
 
 void World::send_raw(Host& from, Bytes packet, noise::VnetHeader offload) {
-  std::vector<std::uint8_t> buffer(packet.begin(), packet.end());
-  buffer.resize(packet.size() + noise::plain_tailroom_bytes);
-  const noise::Plain plain{.data = buffer.data(),
-                           .bytes = static_cast<std::uint32_t>(packet.size()),
-                           .offload = offload};
-  WG_ASSERT(from.device().on_tun({&plain, 1}, now_of(from), from.outbox) == 1);
-  drain(from, Cause::tun);
+  const TunRead read{.packet = {packet.begin(), packet.end()}, .offload = offload};
+  send_reads(from, {&read, 1});
+}
+
+void World::send_reads(Host& from, std::span<const TunRead> reads) {
+  std::vector<std::vector<std::uint8_t>> buffers;
+  std::vector<noise::Plain> batch;
+  for (const TunRead& read : reads) {
+    buffers.push_back(read.packet);
+    buffers.back().resize(read.packet.size() + noise::plain_tailroom_bytes);
+    batch.push_back({.data = buffers.back().data(),
+                     .bytes = static_cast<std::uint32_t>(read.packet.size()),
+                     .offload = read.offload});
+  }
+  for (std::span<const noise::Plain> left{batch}; !left.empty();) {
+    left = left.subspan(from.device().on_tun(left, now_of(from), from.outbox));
+    drain(from, Cause::tun);
+  }
 }
 
 void World::receive(Host& at, std::span<const Datagram> datagrams, bool as_trains) {
@@ -300,8 +313,32 @@ void World::drain_delivers(Host& host, Cause cause) {
   }
 }
 
+// FNV-1a; bytes, where they go, and what was told.
+void World::digest_effects(const noise::Outbox& outbox) {
+  const auto mix = [this](Bytes bytes) {
+    for (const std::uint8_t byte : bytes) {
+      digest = (digest ^ byte) * 0x100'0000'01b3ULL;
+    }
+  };
+  for (const noise::Transmit& train : outbox.transmits) {
+    mix(train.slot.bytes().first(train.bytes));
+    mix(train.endpoint.remote.ip.bytes);
+    digest += train.stride_bytes * 31U + train.traffic_class + train.segment_count;
+  }
+  for (const noise::Deliver& deliver : outbox.delivers) {
+    for (std::uint32_t i = 0; i < deliver.inner_count; ++i) {
+      const noise::Inner& inner = outbox.inners[deliver.first_inner + i];
+      mix(deliver.slot.bytes().subspan(inner.offset_bytes, inner.bytes));
+    }
+  }
+  for (const noise::Event& event : outbox.events) {
+    digest = (digest ^ static_cast<std::uint8_t>(event.kind) ^ event.peer_id) * 31;
+  }
+}
+
 void World::drain(Host& host, Cause cause) {
   checks.now = now_;
+  digest_effects(host.outbox);
   delivered_now_.clear();
   drain_delivers(host, cause);
   drain_transmits(host);

@@ -15,7 +15,14 @@ namespace wgring::sim {
 
 struct WorldOptions {
   std::uint64_t seed = 1;
-  bool keep_log = true;  // of every datagram; off for long runs
+  bool keep_log = true;       // of every datagram; off for long runs
+  noise::JobRunner runner{};  // of every host's cipher work
+};
+
+// One read of a TUN.
+struct TunRead {
+  std::vector<std::uint8_t> packet;
+  noise::VnetHeader offload{};
 };
 
 // How a peer is set up by World::add_peer().
@@ -64,6 +71,8 @@ class World {
   void send_super(Host& from, InnerSpec spec, std::uint32_t count, std::uint32_t last_bytes);
   // Any bytes at all, as one read of the TUN.
   void send_raw(Host& from, Bytes packet, noise::VnetHeader offload = {});
+  // At most plain_batch_max of them, in one on_tun call if they fit.
+  void send_reads(Host& from, std::span<const TunRead> reads);
   // To the Device at once, as one batch: joined to trains where sizes and sources allow, or not.
   void receive(Host& at, std::span<const Datagram> datagrams, bool as_trains = false);
 
@@ -81,6 +90,7 @@ class World {
   std::vector<std::vector<std::uint8_t>> foreign;  // delivered packets that are not of make_inner()
   Duration deadline_slack{};                       // how late a Device may be called
   bool join_arrivals = false;                      // arrivals of one instant come as one batch
+  std::uint64_t digest = 0;                        // of all effects of all Devices, in order
 
   static constexpr Instant start{std::chrono::seconds{1'000}};
   static constexpr Duration wall_start = std::chrono::seconds{1'800'000'000};
@@ -90,6 +100,7 @@ class World {
   // Enters a packet that `from` is about to send into the ledger.
   void note_sent(const Host& from, InnerSpec& spec);
   void drain(Host& host, Cause cause);
+  void digest_effects(const noise::Outbox& outbox);
   void drain_transmits(Host& host);
   void drain_delivers(Host& host, Cause cause);
   void transmit(Host& host, Datagram datagram);
