@@ -19,4 +19,6 @@ Now read_clock() noexcept {
   return {.boottime = Instant{read(CLOCK_BOOTTIME)}, .realtime = WallTime{read(CLOCK_REALTIME)}};
 }
 
+Duration read_thread_time() noexcept { return read(CLOCK_THREAD_CPUTIME_ID); }
+
 }  // namespace wgring::tun

@@ -1,4 +1,5 @@
-// Shard: one thread with its engine, its buffers and its Device. The data path of an interface.
+// Shard: one thread with its engine, its buffers and its Device, and lanes that help it with cipher
+// work. The data path of an interface.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include "noise/device.hpp"
 #include "tun/engine/choose.hpp"
 #include "tun/engine/counters.hpp"
+#include "tun/lanes.hpp"
 #include "tun/offload/offloads.hpp"
 #include "tun/offload/write_plan.hpp"
 #include "tun/udp_socket.hpp"
@@ -27,6 +29,7 @@ struct ShardSetup {
   const crypto::Aead* aead = nullptr;
   MemorySource memory;
   noise::Entropy entropy;
+  LanePolicy lanes{};
 };
 
 // What a task sees on the shard's thread.
@@ -54,6 +57,7 @@ class ShardContext {
 struct ShardStats {
   noise::DropCounters drops;
   EngineCounters engine;
+  LaneCounters lanes;
   std::uint64_t turns = 0;  // batches, including empty ones after a wake-up
   std::uint64_t waits = 0;  // times the thread went to sleep
 };

@@ -84,6 +84,7 @@ Notices ShardThread::take_notices() noexcept {
 
 void ShardThread::copy_stats(const ShardContext& context, ShardStats& stats) const noexcept {
   stats.drops = context.device.drops();
+  stats.lanes = lanes_.counters();
   stats.engine = epoll_ ? epoll_->counters() : uring_->counters();
   stats.turns = turns_;
   stats.waits = waits_;
@@ -107,13 +108,14 @@ void* ShardThread::enter(void* self) noexcept {
   } else if (opened) {
     shard->run(*shard->uring_);
   }
-  // The ring belongs to this thread, so it ends here; the Device gives its slots back before the
-  // pools go.
+  // The ring belongs to this thread, so it ends here, and so do the lanes; the Device gives its
+  // slots back before the pools go.
   shard->inbox_.clear();
   shard->outbox_.clear();
   shard->epoll_.reset();
   shard->uring_.reset();
   shard->device_.reset();
+  shard->lanes_.stop();
   return nullptr;
 }
 
@@ -124,6 +126,9 @@ Status ShardThread::open() noexcept {
     return std::unexpected(choice.error());
   }
   choice_ = *choice;
+  if (const Status started = lanes_.start(setup_.lanes); !started) {
+    return started;
+  }
   Result<noise::Device> device = noise::Device::open({.memory = setup_.memory,
                                                       .entropy = setup_.entropy,
                                                       .aead = setup_.aead,
@@ -131,7 +136,8 @@ Status ShardThread::open() noexcept {
                                                       .packet_pool = &pools_.packets(),
                                                       .shard = 0,
                                                       .shard_bits = 0,
-                                                      .now = now_});
+                                                      .now = now_,
+                                                      .runner = lanes_.runner()});
   if (!device) {
     return std::unexpected(device.error());
   }
@@ -173,6 +179,9 @@ void ShardThread::turn(E& engine) noexcept {
   inbox_.clear();
   engine.reap(inbox_);
   refresh_now();
+  if (!inbox_.wilds.empty() || !inbox_.plains.empty()) {
+    lanes_.note_turn();
+  }
   deliver_inbox(engine);
   run_deadlines(engine);
   serve_task(engine);

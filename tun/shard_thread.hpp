@@ -79,6 +79,7 @@ class ShardThread {
   Wake notify_;
   EngineChoice choice_;
   TrainPools pools_;
+  Lanes lanes_;
   std::optional<noise::Device> device_;
   std::optional<EpollEngine> epoll_;
   std::optional<UringEngine> uring_;
