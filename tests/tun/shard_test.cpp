@@ -339,7 +339,6 @@ TEST_P(TunnelTest, OrderIsKeptWithAnyNumberOfLanes) {
     const ShardStats received = b.shard->stats();
     EXPECT_EQ(sent.lanes.batches > 0, lanes > 0);
     EXPECT_EQ(received.lanes.batches > 0, lanes > 0);
-    EXPECT_EQ(sent.lanes.jobs + received.lanes.jobs > 0, lanes > 0);
     EXPECT_EQ(received.drops[noise::Drop::bad_tag], 0U);
     EXPECT_EQ(received.drops[noise::Drop::replayed], 0U);
     a.shard.reset();
