@@ -10,6 +10,7 @@
 
 #include "daemon/interface_name.hpp"
 #include "daemon/setup_error.hpp"
+#include "tun/lanes.hpp"
 
 namespace wgring::daemon {
 namespace {
@@ -86,6 +87,20 @@ std::optional<EarlyExit> take_no_offload(std::string_view source, std::string_vi
   return std::nullopt;
 }
 
+std::optional<EarlyExit> take_lanes(std::string_view word, std::optional<std::uint32_t>& lanes) {
+  if (word == "auto") {
+    return std::nullopt;
+  }
+  std::uint32_t count = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), count);
+  if (error != std::errc{} || end != word.data() + word.size() || count > tun::lanes_max) {
+    return usage_error(
+        fmt::format("--lanes: '{}' is neither auto nor a number up to {}", word, tun::lanes_max));
+  }
+  lanes = count;
+  return std::nullopt;
+}
+
 std::optional<EarlyExit> take_environment(const Environment& environment, Options& options) {
   const std::string_view foreground =
       environment.foreground != nullptr ? environment.foreground : "";
@@ -112,6 +127,7 @@ std::optional<EarlyExit> take_environment(const Environment& environment, Option
 // The words as given; they become values when all of the line is known to be good.
 struct Words {
   std::string engine = "auto";
+  std::string lanes = "auto";
   std::string no_offload;
   std::string log_level;  // empty: not given
 };
@@ -144,6 +160,10 @@ void declare(CLI::App& app, Options& options, Words& words) {
                  "AVX-512 IFMA, else boringssl; each only if it passes its test")
       ->check(CLI::IsMember({"auto", "ipsec-mb", "boringssl", "sodium"}))
       ->option_text("auto|ipsec-mb|boringssl|sodium");
+  app.add_option("--lanes", words.lanes,
+                 "Threads that help with sealing and opening under load, 0 to 15; auto takes none\n"
+                 "on fewer than 4 processors")
+      ->option_text("auto|N");
   app.add_option("--no-offload", words.no_offload,
                  "Offloads not to use, separated by commas: tun-tso, tun-uso, tun-tcp-join,\n"
                  "tun-udp-join, udp-gso, udp-gro, all. Each is tried at start and goes off by\n"
@@ -188,6 +208,9 @@ std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv
     return *environment_fault;
   }
   options.engine = engines.at(words.engine);
+  if (auto fault = take_lanes(words.lanes, options.lanes)) {
+    return *fault;
+  }
   if (auto fault = take_no_offload("--no-offload", words.no_offload, options.offloads)) {
     return *fault;
   }

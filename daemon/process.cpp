@@ -130,6 +130,7 @@ void Process::set_up() {
   const tun::EngineChoice engine = shard_->engine();
   log_info("engine: {} ({})", tun::engine_name(engine.kind), engine.why);
   log_info("aead: {} ({})", aead_->name, aead_reason_);
+  log_info("lanes: {} ({})", lanes_.count, lanes_.why);
   log_offloads(offloads_);
   if (const int reason = memory_.lock_errno(); reason != 0) {
     log_info("memory of keys is not locked and may be swapped out: {}", errno_text(reason));
@@ -190,6 +191,7 @@ void Process::open_socket() {
 }
 
 void Process::start_shard() {
+  lanes_ = tun::choose_lanes(options_.lanes, tun::usable_processors());
   Result<std::unique_ptr<tun::Shard>> started = [this] {
     const SignalsBlocked blocked;
     return tun::Shard::start({.tun_fd = tun_.fd(),
@@ -198,7 +200,8 @@ void Process::start_shard() {
                               .engine = options_.engine,
                               .aead = aead_,
                               .memory = memory_.source(),
-                              .entropy = tun::system_entropy()});
+                              .entropy = tun::system_entropy(),
+                              .lanes = {.count = lanes_.count}});
   }();
   if (!started) {
     fail_setup("cannot start the data path: {}", error_text(started.error()));

@@ -16,6 +16,7 @@
 #include "daemon/options.hpp"
 #include "daemon/uapi_server.hpp"
 #include "daemon/uapi_socket.hpp"
+#include "tun/lane_choice.hpp"
 #include "tun/memory_source.hpp"
 #include "tun/shard.hpp"
 #include "tun/tun_device.hpp"
@@ -59,6 +60,7 @@ class Process {
   boost::asio::signal_set signals_;
   const crypto::Aead* aead_ = nullptr;
   std::string aead_reason_;
+  tun::LaneChoice lanes_;
   tun::Offloads offloads_ = options_.offloads;  // what this machine does not have is off too
   tun::TunDevice tun_;
   std::string name_;  // the interface's when it was opened: also the socket's, for good

@@ -62,6 +62,9 @@ void log_stats(const tun::ShardStats& stats) {
   moved.add("tun_written", engine.tun_written);
   moved.add("turns", stats.turns);
   moved.add("waits", stats.waits);
+  moved.add("lane_batches", stats.lanes.batches);
+  moved.add("lane_jobs", stats.lanes.jobs);
+  moved.add("lane_wakeups", stats.lanes.wakeups);
   moved.add("sources_refused", engine.sources_refused);
   moved.add("send_waits", engine.send_waits);
   moved.add("trains_sent", engine.trains_sent);

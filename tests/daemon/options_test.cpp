@@ -35,6 +35,7 @@ TEST(Options, NameAloneGivesTheDefaults) {
   EXPECT_FALSE(options.foreground);
   EXPECT_EQ(options.engine, tun::EngineKind::automatic);
   EXPECT_EQ(options.aead, "auto");
+  EXPECT_FALSE(options.lanes);
   EXPECT_EQ(options.log_level, LogLevel::info);
   EXPECT_FALSE(options.tun_fd);
   EXPECT_FALSE(options.uapi_fd);
@@ -50,6 +51,16 @@ TEST(Options, EachOptionIsTaken) {
   EXPECT_EQ(options.interface_name, "fifteen_letters");
   EXPECT_EQ(accepted({"--engine=epoll", "wg0"}).engine, tun::EngineKind::epoll);
   EXPECT_TRUE(accepted({"--foreground", "wg0"}).foreground);
+}
+
+TEST(Options, LanesAreAutomaticOrANumber) {
+  EXPECT_FALSE(accepted({"--lanes=auto", "wg0"}).lanes);
+  EXPECT_EQ(accepted({"--lanes=0", "wg0"}).lanes, 0U);
+  EXPECT_EQ(accepted({"--lanes", "3", "wg0"}).lanes, 3U);
+  EXPECT_EQ(accepted({"--lanes=15", "wg0"}).lanes, 15U);
+  for (const char* const word : {"--lanes=16", "--lanes=-1", "--lanes=1x", "--lanes=two"}) {
+    EXPECT_NE(refused({word, "wg0"}).text.find("--lanes"), std::string::npos) << word;
+  }
 }
 
 TEST(Options, EnvironmentIsTakenAndOptionsWin) {
@@ -114,6 +125,7 @@ TEST(Options, FaultsAreOneLineAndNameTheCause) {
       {{"--engine=", "wg0"}, "--engine"},
       {{"--engine=1", "wg0"}, "--engine"},
       {{"--aead=openssl", "wg0"}, "--aead"},
+      {{"--lanes=many", "wg0"}, "'many'"},
       {{"--log-level=loud", "wg0"}, "--log-level"},
       {{"--no-offload=tun-tso,nonsense", "wg0"}, "'nonsense'"},
       {{""}, "interface name"},
@@ -131,8 +143,8 @@ TEST(Options, HelpNamesEveryOptionAndVariable) {
   const EarlyExit help = refused({"--help"});
   EXPECT_EQ(help.code, 0);
   for (const char* const word :
-       {"IFNAME", "--foreground", "-f", "--engine", "epoll", "--aead", "--log-level", "--version",
-        "--help", "--no-offload", "WGRING_NO_OFFLOAD", "WG_TUN_FD", "WG_UAPI_FD",
+       {"IFNAME", "--foreground", "-f", "--engine", "epoll", "--aead", "--lanes", "--log-level",
+        "--version", "--help", "--no-offload", "WGRING_NO_OFFLOAD", "WG_TUN_FD", "WG_UAPI_FD",
         "WG_PROCESS_FOREGROUND", "LOG_LEVEL"}) {
     EXPECT_NE(help.text.find(word), std::string::npos) << word;
   }

@@ -1,0 +1,104 @@
+"""Lanes: packets of a flow keep their order whatever the number of helping threads; they are named
+in the log, counted, and asleep when nothing happens.
+
+    left  === tunnel ===  right
+"""
+
+import pathlib
+import re
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from lab.daemon import Implementation
+from lab.pair import Pair
+from lab.run import wait_for
+from lab.traffic import ping, tcp_bytes
+from test_offload import counters
+
+pytestmark = pytest.mark.ours
+
+PORT = 7001
+
+
+def with_lanes(implementation, lanes):
+    return Implementation(implementation.name, implementation.path,
+                          [*implementation.options, f"--lanes={lanes}"])
+
+
+def lane_threads(daemon):
+    """Processor time in ticks of each lane by its thread."""
+    times = {}
+    for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir():
+        name, _, rest = (task / "stat").read_text().partition("(")[2].rpartition(")")
+        if name == "wgring-lane":
+            fields = rest.split()
+            times[task.name] = int(fields[11]) + int(fields[12])
+    return times
+
+
+def numbered_flow(pair, seconds):
+    """Datagrams of one flow, as fast as they go; the numbers that arrived, in order of arrival."""
+    with pair.right.space.entered():
+        receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with pair.left.space.entered():
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    arrived = []
+    with receiver, sender:
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 23)
+        receiver.bind((pair.right.inner4, PORT))
+        receiver.settimeout(1)
+        sender.connect((pair.right.inner4, PORT))
+
+        def take():
+            try:
+                while True:
+                    arrived.append(struct.unpack("!Q", receiver.recv(2048)[:8])[0])
+            except TimeoutError:
+                pass
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        deadline, number = time.monotonic() + seconds, 0
+        while time.monotonic() < deadline:
+            for _ in range(64):
+                sender.send(struct.pack("!Q", number) + bytes(1300))
+                number += 1
+        thread.join()
+    return arrived
+
+
+@pytest.mark.parametrize("lanes", [0, 1, 3])
+def test_no_packet_of_a_flow_overtakes_another(lab, each_engine, lanes):
+    implementation = with_lanes(each_engine, lanes)
+    pair = Pair(lab, implementation, implementation).know_endpoint()
+    ping(pair.left.space, pair.right.inner4)
+    arrived = numbered_flow(pair, seconds=2)
+    assert len(arrived) > 100
+    assert all(before < after for before, after in zip(arrived, arrived[1:]))
+    # TCP tells of order as well: what is overtaken is sent again.
+    assert tcp_bytes(pair.left.space, pair.right.space, pair.right.inner4) > 1_000_000
+    for end in (pair.left, pair.right):
+        assert len(lane_threads(end.daemon)) == lanes
+        assert re.search(rf"lanes: {lanes} \(as asked\)", end.daemon.log)
+        assert lanes or "lane_batches" not in counters(end)
+
+
+def test_idle_lanes_sleep_and_pings_are_not_theirs(lab, ours):
+    implementation = with_lanes(ours, 2)
+    pair = Pair(lab, implementation, implementation).know_endpoint()
+    ping(pair.left.space, pair.right.inner4)
+    before = lane_threads(pair.left.daemon)
+    ping(pair.left.space, pair.right.inner4, count=50, interval=0.01)
+    assert lane_threads(pair.left.daemon) == before
+    assert "lane_batches" not in counters(pair.left)
+
+
+def test_automatic_says_how_many_and_why(lab, ours):
+    pair = Pair(lab, ours, ours)
+    wait_for(lambda: re.search(r"lanes: \d+ \(.+\)", pair.left.daemon.log), "the lanes in the log")
+    found = re.search(r"lanes: (\d+) \((.+)\)", pair.left.daemon.log)
+    assert len(lane_threads(pair.left.daemon)) == int(found[1])
