@@ -4,6 +4,8 @@
 //   share/BACKEND/LOAD/SESSIONS       what of that is the AEAD: per packet, in turns, the pipeline,
 //                                     the AEAD inside it (`inside`), and the same calls of the AEAD
 //                                     on the same bytes with nothing around them (`raw`)
+//   lanes/BACKEND/LOAD/SESSIONS       the pipeline with 0, 1 and 3 lanes, taking turns: nanoseconds
+//                                     per packet, and how many times as fast 2 and 4 threads are
 //
 // `hash` is of the first turns' sealed and delivered bytes: the same for every backend.
 #include <algorithm>
@@ -11,6 +13,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "bench/pipeline/pipeline.hpp"
@@ -25,7 +28,10 @@ constexpr int hashed_turns = 4;
 
 std::string name_of(const Load& load) {
   const bool super = load.kind == Load::Kind::super;
-  return (super ? "super" : std::to_string(load.bytes)) + "/" + std::to_string(load.sessions);
+  const std::string kind = !super             ? std::to_string(load.bytes)
+                           : load.supers == 1 ? "super"
+                                              : "supers:" + std::to_string(load.supers);
+  return kind + "/" + std::to_string(load.sessions);
 }
 
 // Warms everything up as well. False: not what another backend made of the same load.
@@ -119,6 +125,40 @@ void share(benchmark::State& state, const crypto::Aead& aead, const Load& load) 
   state.counters["inside/raw"] = inside.median() / raw.median();
 }
 
+constexpr std::uint32_t lane_counts[] = {0, 1, 3};
+
+void lanes(benchmark::State& state, const crypto::Aead& aead, const Load& load) {
+  constexpr int turns = 32;  // the first finds the lanes asleep
+  std::vector<std::unique_ptr<Pipeline>> pipelines;
+  std::vector<Blocks> blocks;
+  for (const std::uint32_t count : lane_counts) {
+    pipelines.push_back(std::make_unique<Pipeline>(aead, load, count));
+    blocks.emplace_back(turns * static_cast<double>(pipelines.back()->packets_per_turn()));
+    if (!check(state, *pipelines.back(), load)) {
+      state.SkipWithError("another result than that without lanes");
+      return;
+    }
+  }
+  for (auto _ : state) {
+    std::chrono::nanoseconds sum{};
+    for (std::size_t i = 0; i < pipelines.size(); ++i) {
+      const auto block = time_of(turns, [&] { pipelines[i]->turn(); });
+      blocks[i].add(block);
+      sum += block;
+    }
+    state.SetIterationTime(std::chrono::duration<double>(sum).count());
+  }
+  const double alone = blocks[0].median();
+  state.counters["alone_ns"] = alone;
+  for (std::size_t i = 1; i < pipelines.size(); ++i) {
+    const std::string threads = std::to_string(lane_counts[i] + 1);
+    state.counters["threads" + threads] = alone / blocks[i].median();
+    const tun::LaneCounters& counted = pipelines[i]->lanes();
+    state.counters["taken" + threads] =
+        static_cast<double>(counted.jobs) / static_cast<double>(counted.batches);
+  }
+}
+
 }  // namespace
 
 void add_benchmarks() {
@@ -132,6 +172,16 @@ void add_benchmarks() {
         add("pipeline" + tail, [=](benchmark::State& state) { run(state, *aead, load); });
         add("share" + tail, [=](benchmark::State& state) {
           share(state, *aead, load);
+        })->UseManualTime();
+      }
+    }
+    for (const std::uint32_t sessions : {1U, 1000U}) {
+      for (const Load& load :
+           {Load{.bytes = 1420, .sessions = sessions},
+            Load{.kind = Load::Kind::super, .sessions = sessions},
+            Load{.kind = Load::Kind::super, .sessions = sessions, .supers = 8}}) {
+        add("lanes/" + std::string(aead->name) + "/" + name_of(load), [=](benchmark::State& state) {
+          lanes(state, *aead, load);
         })->UseManualTime();
       }
     }

@@ -16,7 +16,7 @@ noise::SocketAddress address(std::uint8_t last) {
 
 }  // namespace
 
-DevicePair::DevicePair(const crypto::Aead& aead, std::uint32_t sessions)
+DevicePair::DevicePair(const crypto::Aead& aead, std::uint32_t sessions, noise::JobRunner runner)
     : random_(seed),
       entropy_(seed),
       a_(address(1)),
@@ -25,8 +25,8 @@ DevicePair::DevicePair(const crypto::Aead& aead, std::uint32_t sessions)
            .realtime = WallTime{std::chrono::seconds{1'700'000'000}}} {
   WG_ASSERT(sessions <= 0x1'0000);
   WG_ASSERT(pools_.open().has_value());
-  sender_.emplace(open(aead));
-  receiver_.emplace(open(aead));
+  sender_.emplace(open(aead, runner));
+  receiver_.emplace(open(aead, runner));
   for (std::uint32_t i = 0; i < sessions; ++i) {
     connect(i);
   }
@@ -38,7 +38,7 @@ Now DevicePair::tick() noexcept {
   return now_;
 }
 
-noise::Device DevicePair::open(const crypto::Aead& aead) {
+noise::Device DevicePair::open(const crypto::Aead& aead, noise::JobRunner runner) {
   auto opened = noise::Device::open({.memory = memory_.source(),
                                      .entropy = entropy_.entropy(),
                                      .aead = &aead,
@@ -46,7 +46,8 @@ noise::Device DevicePair::open(const crypto::Aead& aead) {
                                      .packet_pool = &pools_.packets(),
                                      .shard = 0,
                                      .shard_bits = 0,
-                                     .now = now_});
+                                     .now = now_,
+                                     .runner = runner});
   WG_ASSERT(opened.has_value());
   crypto::Secret<32> key;
   random_.fill(key.fill());

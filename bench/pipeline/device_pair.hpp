@@ -21,7 +21,7 @@ inline void address_to(std::uint8_t* ipv4_packet, std::uint32_t session) noexcep
 // handed to the other without the copy that the network makes.
 class DevicePair {
  public:
-  DevicePair(const crypto::Aead& aead, std::uint32_t sessions);
+  DevicePair(const crypto::Aead& aead, std::uint32_t sessions, noise::JobRunner runner);
 
   [[nodiscard]] noise::Device& sender() noexcept { return *sender_; }
   [[nodiscard]] noise::Device& receiver() noexcept { return *receiver_; }
@@ -32,7 +32,7 @@ class DevicePair {
   [[nodiscard]] Now tick() noexcept;
 
  private:
-  [[nodiscard]] noise::Device open(const crypto::Aead& aead);
+  [[nodiscard]] noise::Device open(const crypto::Aead& aead, noise::JobRunner runner);
   void connect(std::uint32_t session);
   void add_peer(noise::Device& device, const crypto::PublicKey& key,
                 const noise::SocketAddress& endpoint, std::uint32_t prefix);

@@ -11,8 +11,14 @@ constexpr std::uint64_t hash_prime = 0x100'0000'01b3ULL;
 
 }  // namespace
 
-Pipeline::Pipeline(const crypto::Aead& aead, const Load& load)
-    : pair_(aead, load.sessions), tun_(load) {}
+Pipeline::Pipeline(const crypto::Aead& aead, const Load& load, std::uint32_t lanes)
+    : pair_(aead, load.sessions, start_lanes(lanes)), tun_(load) {}
+
+noise::JobRunner Pipeline::start_lanes(std::uint32_t lanes) {
+  const tun::LanePolicy policy{.count = lanes, .only_when_busy = false};
+  WG_ASSERT(lanes_.start(policy).has_value());
+  return lanes_.runner();
+}
 
 void Pipeline::turn() { step(); }
 
@@ -33,6 +39,7 @@ std::uint64_t Pipeline::hash_of_turns(int turns) {
   hash_ = hash_start;
   hashing_ = true;
   for (int i = 0; i < turns; ++i) {
+    tun_.refill();
     step();
   }
   hashing_ = false;

@@ -8,13 +8,15 @@
 
 #include "bench/pipeline/device_pair.hpp"
 #include "bench/pipeline/tun_end.hpp"
+#include "tun/lanes.hpp"
 #include "tun/offload/join.hpp"
 
 namespace wgring::bench {
 
 class Pipeline {
  public:
-  Pipeline(const crypto::Aead& aead, const Load& load);
+  // Both ends are one thread's, which has `lanes` to help it.
+  Pipeline(const crypto::Aead& aead, const Load& load, std::uint32_t lanes = 0);
 
   // A batch from end to end. All of it arrives, or the process ends. Only what is measured calls
   // this one, so a profiler can be told to count in it alone.
@@ -30,13 +32,16 @@ class Pipeline {
     std::uint64_t trains = 0;   // sends to UDP
   };
   [[nodiscard]] const Totals& totals() const noexcept { return totals_; }
+  [[nodiscard]] const tun::LaneCounters& lanes() const noexcept { return lanes_.counters(); }
 
  private:
+  [[nodiscard]] noise::JobRunner start_lanes(std::uint32_t lanes);
   void step();
   void carry(Now now);
   void deliver();
   void mix(Bytes bytes) noexcept;
 
+  tun::Lanes lanes_;
   DevicePair pair_;
   TunEnd tun_;
   std::unique_ptr<noise::Outbox> sent_ = std::make_unique<noise::Outbox>();

@@ -7,19 +7,30 @@ namespace wgring::bench {
 TunEnd::TunEnd(const Load& load) : load_(load), random_(seed) {
   const Transport transport = load.kind == Load::Kind::super ? Transport::tcp : Transport::udp;
   const Flow flow{.ip = Ip::v4, .transport = transport};
-  for (std::uint32_t i = 0; i < noise::plain_batch_max; ++i) {
-    buffers_.push_back(packet_of(flow, load.bytes, i));
-    buffers_.back().resize(load.bytes + noise::plain_tailroom_bytes);
-  }
-  for (Packet& buffer : buffers_) {
-    plains_.push_back(
-        noise::Plain{.data = buffer.data(), .bytes = static_cast<std::uint32_t>(load.bytes)});
-  }
   if (load.kind == Load::Kind::super) {
-    super_ = super_packet_of(flow, load.bytes);
-    copy_bytes(super_headers_, Bytes{super_.bytes}.first(super_headers_.size()));
-    super_.bytes.resize(super_.bytes.size() + noise::plain_tailroom_bytes);
+    fill_super(flow);
+    return;
   }
+  for (std::uint32_t i = 0; i < noise::plain_batch_max; ++i) {
+    add(packet_of(flow, load.bytes, i), {});
+  }
+}
+
+void TunEnd::fill_super(const Flow& flow) {
+  const SuperPacket super = super_packet_of(flow, load_.bytes);
+  super_ = super.bytes;
+  segments_ = super.segments;
+  copy_bytes(super_headers_, Bytes{super.bytes}.first(super_headers_.size()));
+  for (std::size_t i = 0; i < load_.supers; ++i) {
+    add(super.bytes, super.header);
+  }
+}
+
+void TunEnd::add(Packet packet, const noise::VnetHeader& header) {
+  const auto bytes = static_cast<std::uint32_t>(packet.size());
+  packet.resize(packet.size() + noise::plain_tailroom_bytes);
+  buffers_.push_back(std::move(packet));
+  plains_.push_back({.data = buffers_.back().data(), .bytes = bytes, .offload = header});
 }
 
 }  // namespace wgring::bench

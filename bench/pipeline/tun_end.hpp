@@ -16,11 +16,19 @@ struct Load {
   Kind kind = Kind::lone;      // lone packets of UDP, or super-packets of TCP
   std::size_t bytes = 1420;    // of one inner packet, with its headers
   std::uint32_t sessions = 1;  // each read is of a random one
+  std::size_t supers = 1;      // super-packets in one batch
 };
 
 class TunEnd {
  public:
   explicit TunEnd(const Load& load);
+
+  // Super-packets as they were: how cutting leaves their payload behind depends on who cuts.
+  void refill() noexcept {
+    for (const noise::Plain& plain : plains_) {
+      copy_bytes({plain.data, super_.size()}, super_);
+    }
+  }
 
   // One turn's worth: feed(std::span<const noise::Plain>) for each batch.
   template <typename Feed>
@@ -35,20 +43,21 @@ class TunEnd {
     }
   }
   [[nodiscard]] std::size_t packets_per_turn() const noexcept {
-    return load_.kind == Load::Kind::super ? super_.segments : plains_.size();
+    return load_.kind == Load::Kind::super ? load_.supers * segments_ : plains_.size();
   }
 
  private:
-  // The core cuts it where it lies, so its headers are written anew each time.
+  void fill_super(const Flow& flow);
+  void add(Packet packet, const noise::VnetHeader& header);
+
+  // The core cuts them where they lie, so their headers are written anew each time.
   template <typename Feed>
   void read_super(Feed&& feed) {
-    copy_bytes(super_.bytes, super_headers_);
-    readdress(super_.bytes.data());
-    const std::size_t bytes = super_.bytes.size() - noise::plain_tailroom_bytes;
-    const noise::Plain plain{.data = super_.bytes.data(),
-                             .bytes = static_cast<std::uint32_t>(bytes),
-                             .offload = super_.header};
-    feed(std::span<const noise::Plain>{&plain, 1});
+    for (const noise::Plain& super : plains_) {
+      copy_bytes({super.data, super_headers_.size()}, super_headers_);
+      readdress(super.data);
+    }
+    feed(std::span<const noise::Plain>{plains_});
   }
   void readdress(std::uint8_t* packet) noexcept {
     if (load_.sessions > 1) {
@@ -60,7 +69,8 @@ class TunEnd {
   sim::Random random_;
   std::vector<Packet> buffers_;
   std::vector<noise::Plain> plains_;
-  SuperPacket super_;
+  Packet super_;
+  std::size_t segments_ = 1;
   ByteArray<noise::Splitter::headers_bytes_max> super_headers_{};
 };
 
