@@ -18,7 +18,7 @@ struct Options {
   tun::EngineKind engine = tun::EngineKind::automatic;
   std::string aead = "auto";
   std::optional<std::uint32_t> lanes;  // none: as many as pay
-  tun::Offloads offloads;  // those that were forbidden are off
+  tun::Offloads offloads;              // those that were forbidden are off
   LogLevel log_level = LogLevel::info;
   std::optional<int> tun_fd;   // WG_TUN_FD
   std::optional<int> uapi_fd;  // WG_UAPI_FD
