@@ -127,15 +127,19 @@ void Process::set_up() {
   server_.emplace(io_, *interface_, scope_of_interface, uapi_limits());
   server_->start(socket_->fd());
   await_signal();
+  log_choices();
+  if (const int reason = memory_.lock_errno(); reason != 0) {
+    log_info("memory of keys is not locked and may be swapped out: {}", errno_text(reason));
+  }
+  log_info("interface {} is ready, configuration socket {}", name_, socket_->path());
+}
+
+void Process::log_choices() {
   const tun::EngineChoice engine = shard_->engine();
   log_info("engine: {} ({})", tun::engine_name(engine.kind), engine.why);
   log_info("aead: {} ({})", aead_->name, aead_reason_);
   log_info("lanes: {} ({})", lanes_.count, lanes_.why);
   log_offloads(offloads_);
-  if (const int reason = memory_.lock_errno(); reason != 0) {
-    log_info("memory of keys is not locked and may be swapped out: {}", errno_text(reason));
-  }
-  log_info("interface {} is ready, configuration socket {}", name_, socket_->path());
 }
 
 int Process::run() {
@@ -272,6 +276,7 @@ void Process::await_signal() {
       return;
     }
     if (signal == SIGUSR1) {
+      log_choices();
       log_stats(shard_->stats());
       await_signal();
     } else {

@@ -50,6 +50,7 @@ class Process {
   void start_watches();
   void watch_socket_file();
   void retry_sockets_later();
+  void log_choices();  // what was taken of what there is, and why
   void await_signal();
   void await_notice();
   void on_notices();

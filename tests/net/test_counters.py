@@ -71,7 +71,7 @@ def test_one_way_data_is_answered_by_one_keepalive_ten_seconds_later(pair):
 
 
 @pytest.mark.ours
-def test_sigusr1_logs_the_counters(pinged):
+def test_sigusr1_logs_the_counters_and_what_is_in_use(pinged):
     left = pinged.left
     assert not reaches(left.space, "192.168.241.77")  # nobody's address: one drop, one ICMP error
     for time_asked in (1, 2):
@@ -83,6 +83,8 @@ def test_sigusr1_logs_the_counters(pinged):
     assert packets["tun_read"] >= 11  # the kernel may have had multicasts of its own to say
     assert logged(left, "dropped")[0]["no_route"] >= 1
     assert logged(left, "send errors") == [{}, {}]
+    for choice in ("engine: ", "aead: ", "lanes: ", "offloads:"):  # at the start, and twice asked
+        assert left.daemon.log.count(f": {choice}") == 3, choice
 
 
 def logged(end, title):
