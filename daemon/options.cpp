@@ -156,7 +156,7 @@ void declare(CLI::App& app, Options& options, Words& words) {
       ->check(CLI::IsMember(words_of(engines)))
       ->option_text("auto|epoll|uring");
   app.add_option("--aead", options.aead,
-                 "ChaCha20-Poly1305 of which library; auto takes ipsec-mb where the CPU has "
+                 "ChaCha20-Poly1305 of which library; auto takes ipsec-mb where the CPU has\n"
                  "AVX-512 IFMA, else boringssl; each only if it passes its test")
       ->check(CLI::IsMember({"auto", "ipsec-mb", "boringssl", "sodium"}))
       ->option_text("auto|ipsec-mb|boringssl|sodium");

@@ -6,6 +6,8 @@
 #include <new>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "daemon/log.hpp"
 #include "daemon/setup_error.hpp"
 #include "daemon/uapi_server.hpp"
@@ -97,7 +99,7 @@ void UapiSession::on_end_of_input() {
     close();
     return;
   }
-  log_debug("a request ended before its blank line, nothing changed");
+  log_info("configuration socket: a request ended before its blank line, nothing changed");
   closing_ = true;
   reply(EPROTO, parser_.verb() == Verb::get ? ErrnoSign::positive : ErrnoSign::negative);
 }
@@ -118,7 +120,10 @@ void UapiSession::answer_set() {
   const SetRequest request = parser_.take_set();
   const Status applied = server_.target_.apply(request);
   if (!applied) {
-    log_info("set refused, nothing changed: {}", error_text(applied.error()));
+    const bool port = request.listen_port && applied.error().errno_value == EADDRINUSE;
+    log_info("set refused, nothing changed: {}{}",
+             port ? fmt::format("listen_port={}: ", *request.listen_port) : "",
+             error_text(applied.error()));
   }
   reply(applied ? 0 : applied.error().errno_value, ErrnoSign::negative);
 }

@@ -207,7 +207,7 @@ Status TunDevice::set_mtu(std::uint32_t mtu_bytes) noexcept {
 void TunDevice::set_queue_length(int packets) noexcept {
   ifreq question = named(name());
   question.ifr_qlen = packets;
-  static_cast<void>(link_request(SIOCSIFTXQLEN, question));
+  [[maybe_unused]] const Status tried = link_request(SIOCSIFTXQLEN, question);
 }
 
 Result<std::uint32_t> TunDevice::interface_index() const noexcept {
