@@ -59,7 +59,7 @@ TYPED_TEST(EngineOffloadTest, TunTakesSuperPackets) {
     store_be16(&packets.back()[26], 1);  // in a run the kernel does not look at it
   }
   this->add_delivers(packets);
-  this->engine_->submit(this->outbox_);
+  this->submit();
   for (std::uint32_t i = 0; i < 30; ++i) {
     ASSERT_EQ(host.receive(), numbered(i, 900));
   }
@@ -78,7 +78,7 @@ TYPED_TEST(EngineOffloadTest, ATrainLeavesAndArrivesWhole) {
     this->got_udp_.clear();
     this->add_train({.remote = to_loopback(family, this->pair_.port()), .source = {}}, segments,
                     this->pools_.trains());
-    this->engine_->submit(this->outbox_);
+    this->submit();
     std::size_t bytes = 0;
     ASSERT_TRUE(this->turn_until([&] {
       bytes = 0;
@@ -107,7 +107,7 @@ TYPED_TEST(EngineOffloadTest, ASegmentLongerThanThePathGoesOneByOne) {
   }
   this->add_train({.remote = to_loopback(noise::Family::v4, this->pair_.port()), .source = {}},
                   segments, this->pools_.trains());
-  this->engine_->submit(this->outbox_);
+  this->submit();
   ASSERT_TRUE(this->turn_until([&] { return this->got_udp_.size() == 10; }));
   EXPECT_EQ(this->got_udp_, segments);
   EXPECT_GE(this->engine_->counters().segmentation_refused, 1U);

@@ -111,6 +111,15 @@ class EngineRig : public SpaceTest {
     if (engine_->may_sleep()) {
       engine_->wait(read_clock().boottime + patience);
     }
+    collect();
+  }
+  // What the engine keeps of an outbox goes with the next look.
+  void submit() {
+    engine_->submit(outbox_);
+    engine_->arm();
+    collect();
+  }
+  void collect() {
     inbox_.clear();
     engine_->reap(inbox_);
     for (const noise::Wild& wild : inbox_.wilds) {

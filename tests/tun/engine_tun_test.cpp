@@ -60,7 +60,7 @@ TYPED_TEST(EngineTunTest, DeliversRunsInOrder) {
       }
       this->add_delivers(packets);
     }
-    this->engine_->submit(this->outbox_);
+    this->submit();
     EXPECT_TRUE(this->outbox_.empty());
     this->turn(0ms);
   }
@@ -81,7 +81,7 @@ TYPED_TEST(EngineTunTest, AnOutboxFullOfPacketsFits) {
     }
     this->add_delivers(packets);
   }
-  this->engine_->submit(this->outbox_);
+  this->submit();
   for (std::uint32_t i = 0; i < next; ++i) {
     ASSERT_EQ(host.receive(), numbered(i, 50));
   }
@@ -91,7 +91,7 @@ TYPED_TEST(EngineTunTest, PacketsThatTunRefusesAreCountedAndOthersGoOn) {
   const Peer host("10.9.0.1");
   std::vector<std::uint8_t> nonsense(40, 0x00);  // neither IPv4 nor IPv6
   this->add_delivers({inner_udp(host.port(), "1"), nonsense, inner_udp(host.port(), "2")});
-  this->engine_->submit(this->outbox_);
+  this->submit();
   EXPECT_EQ(host.receive(), "1");
   EXPECT_EQ(host.receive(), "2");
   this->turn(0ms);
@@ -104,13 +104,13 @@ TYPED_TEST(EngineTunTest, ALinkThatIsDownLosesPacketsAndComesBack) {
   this->set_up("wgt0", false);
   this->turn();
   this->add_delivers({inner_udp(host.port(), "lost")});
-  this->engine_->submit(this->outbox_);
+  this->submit();
   this->turn();
   EXPECT_EQ(this->engine_->counters().tun_errors[IoError::io], 1U);
   EXPECT_FALSE(this->gone_);
   this->set_up("wgt0", true);
   this->add_delivers({inner_udp(host.port(), "kept")});
-  this->engine_->submit(this->outbox_);
+  this->submit();
   EXPECT_EQ(host.receive(), "kept");
   host.send("10.9.0.2", 9, "out");
   EXPECT_TRUE(this->turn_until([&] { return !this->got_tun_.empty(); }));
@@ -123,7 +123,7 @@ TYPED_TEST(EngineTunTest, TheEndOfTheInterfaceIsToldOnce) {
   ASSERT_TRUE(this->turn_until([&] { return this->gone_; }, 100));
   this->gone_ = false;
   this->add_delivers({inner_udp(1, "too late")});
-  this->engine_->submit(this->outbox_);
+  this->submit();
   for (int i = 0; i < 5; ++i) {
     this->turn(1ms);
   }
@@ -140,7 +140,7 @@ TYPED_TEST(EngineTunTest, TheEndOfTheInterfaceIsToldOnce) {
 TYPED_TEST(EngineTunTest, AWriteSeesTheEndOfTheInterfaceToo) {
   this->run("ip link delete wgt0");
   this->add_delivers({inner_udp(1, "too late"), inner_udp(1, "also")});
-  this->engine_->submit(this->outbox_);
+  this->submit();
   EXPECT_TRUE(this->turn_until([&] { return this->gone_; }, 10));
   EXPECT_EQ(this->engine_->counters().tun_after_end, 2U);
 }
@@ -242,7 +242,7 @@ TYPED_TEST(EngineTunTest, BothDirectionsAtOnceKeepOrder) {
       this->add_datagram(to, this->got_tun_[tun_done].substr(28));
     }
     if (!this->outbox_.empty()) {
-      this->engine_->submit(this->outbox_);
+      this->submit();
     }
     allowed = static_cast<std::uint32_t>(std::min(udp_done, tun_done)) + 100;
     return udp_done == total && tun_done == total;
@@ -265,7 +265,7 @@ TYPED_TEST(EngineTunTest, EndingInTheMiddleReturnsEverySlot) {
                     {numbered(i), numbered(i), numbered(i)}, this->pools_.trains());
   }
   this->add_delivers({inner_udp(1, "x")});
-  this->engine_->submit(this->outbox_);
+  this->submit();
   this->engine_->arm();
   // TearDown ends the engine and counts slots.
 }

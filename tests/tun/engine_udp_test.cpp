@@ -116,7 +116,7 @@ TYPED_TEST(EngineUdpTest, ATrainLeavesAsItsDatagramsInOrder) {
     segments.push_back(numbered(63, 7));  // the last may be shorter
     this->add_train({.remote = to_loopback(family, peer.port()), .source = {}}, segments,
                     this->pools_.trains());
-    this->engine_->submit(this->outbox_);
+    this->submit();
     EXPECT_TRUE(this->outbox_.empty());
     for (const std::string& segment : segments) {
       ASSERT_EQ(peer.receive(), segment);
@@ -139,7 +139,7 @@ TYPED_TEST(EngineUdpTest, SendsTenThousandDatagramsInOrder) {
       }
       this->add_train({.remote = to, .source = {}}, segments, this->pools_.trains());
     }
-    this->engine_->submit(this->outbox_);
+    this->submit();
     this->turn(0ms);
     for (; expected < next; ++expected) {
       ASSERT_EQ(peer.receive(), numbered(expected));
@@ -153,7 +153,7 @@ TYPED_TEST(EngineUdpTest, TheSourceIsTheOneAskedFor) {
   noise::Endpoint endpoint{.remote = to_loopback(noise::Family::v4, peer.port()), .source = {}};
   endpoint.source.ip = {.family = noise::Family::v4, .bytes = {127, 0, 0, 9}};
   this->add_train(endpoint, {"hello"}, this->pools_.packets());
-  this->engine_->submit(this->outbox_);
+  this->submit();
   std::array<char, 16> text{};
   sockaddr_in from{};
   socklen_t bytes = sizeof from;
@@ -172,7 +172,7 @@ TYPED_TEST(EngineUdpTest, AStaleSourceIsGivenUpAndReported) {
   this->add_datagram(to_loopback(noise::Family::v4, peer.port()), "before");
   this->add_train(endpoint, {"1", "2", "3"}, this->pools_.trains());
   this->add_datagram(to_loopback(noise::Family::v4, peer.port()), "after");
-  this->engine_->submit(this->outbox_);
+  this->submit();
   this->turn();
   for (const char* const text : {"before", "1", "2", "3", "after"}) {
     EXPECT_EQ(peer.receive(), text);
@@ -193,7 +193,7 @@ TYPED_TEST(EngineUdpTest, RefusedDatagramsAreCountedAndOthersGoOn) {
   this->add_train({.remote = to_v4({198, 51, 100, 1}, 9), .source = {}}, {"a", "b", "c"},
                   this->pools_.trains());
   this->add_datagram(good, "3");
-  this->engine_->submit(this->outbox_);
+  this->submit();
   this->turn();
   for (const char* const text : {"1", "2", "3"}) {
     EXPECT_EQ(peer.receive(), text);
@@ -221,7 +221,7 @@ TYPED_TEST(EngineUdpTest, ASlowSocketMakesABacklogThatKeepsOrder) {
     }
     this->add_train({.remote = to, .source = {}}, segments, this->pools_.trains());
   }
-  this->engine_->submit(this->outbox_);
+  this->submit();
   EXPECT_LT(this->engine_->counters().udp_sent, sent.size());
   std::vector<std::string> received;
   EXPECT_TRUE(this->turn_until([&] {
@@ -244,7 +244,7 @@ TYPED_TEST(EngineUdpTest, BeyondTheBacklogDatagramsAreDroppedAndCounted) {
   for (std::uint32_t i = 0; i < total; ++i) {
     this->add_datagram(to_loopback(noise::Family::v4, peer.port()), numbered(i, 500));
     if (this->outbox_.transmits.room() == 0 || i + 1 == total) {
-      this->engine_->submit(this->outbox_);
+      this->submit();
       this->turn(0ms);
     }
   }
@@ -261,7 +261,7 @@ TYPED_TEST(EngineUdpTest, WithoutSocketsDatagramsAreDroppedAndCounted) {
   this->add_train({.remote = to_loopback(noise::Family::v4, 9), .source = {}}, {"a", "b"},
                   this->pools_.trains());
   this->add_datagram(to_loopback(noise::Family::v6, 9), "c");
-  this->engine_->submit(this->outbox_);
+  this->submit();
   EXPECT_EQ(this->engine_->counters().udp_no_socket, 3U);
   this->turn();
   EXPECT_FALSE(this->fatal_);
@@ -285,7 +285,7 @@ TYPED_TEST(EngineUdpTest, SocketsAreReplacedWhileReceivesAreInFlight) {
     ASSERT_TRUE(this->turn_until([&] { return !this->got_udp_.empty(); }));
     EXPECT_EQ(this->got_udp_.back(), numbered(round));
     this->add_datagram(to_loopback(noise::Family::v4, peer.port()), "answer");
-    this->engine_->submit(this->outbox_);
+    this->submit();
     EXPECT_EQ(peer.receive(), "answer");
   }
 }
@@ -300,7 +300,7 @@ TYPED_TEST(EngineUdpTest, ABacklogLeavesByTheNewSockets) {
     sent.push_back(numbered(i, 1000));
     this->add_datagram(to_loopback(noise::Family::v4, peer.port()), sent.back());
   }
-  this->engine_->submit(this->outbox_);
+  this->submit();
   ASSERT_GT(this->engine_->counters().send_waits, 0U);
   auto next = UdpPair::open(0, 0);
   ASSERT_TRUE(next);

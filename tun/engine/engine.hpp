@@ -1,7 +1,8 @@
 // The seam between the shard and the kernel: five verbs, the same for every engine.
 //
 //   arm     give the kernel what it needs to receive; packets of the last reap end here
-//   submit  give the kernel what the core wants sent and delivered
+//   submit  give the kernel what the core wants sent and delivered, at the latest with the next
+//           wait() or reap()
 //   reap    take what has arrived, never waiting
 //   may_sleep / wait   until there is something to reap, the deadline, or a wake-up
 #pragma once

@@ -12,10 +12,11 @@
 namespace wgring::tun {
 namespace {
 
-// A whole turn: chains of both families, one write per packet of a batch, doorbells.
+// A whole turn of the usual kind: one write per packet of a batch, doorbells. More are taken in
+// several calls; every write of an outbox may fail and say so before anyone looks.
 constexpr unsigned ring_entries = 512;
-constexpr unsigned ring_completions = 2048;
-static_assert(ring_entries >= 2 * SendBatch::messages_max + noise::wild_batch_max + 16);
+constexpr unsigned ring_completions = 4096;
+static_assert(ring_completions >= noise::Outbox::inners_max + 64);
 
 constexpr unsigned kind_shift = 56;
 constexpr unsigned index_shift = 32;
@@ -103,17 +104,15 @@ void UringEngine::submit(noise::Outbox& outbox) noexcept {
     deliver(outbox);
   }
   outbox.clear();
-  enter(0);
-  process();
-  finish_chains();
+  if (!quiet_) {
+    flush(0);
+  }
 }
 
 void UringEngine::reap(Inbox& inbox) noexcept {
   if (!std::exchange(fresh_, false)) {
-    enter(0);
-    process();
+    flush(0);
   }
-  finish_chains();
   reap_tun(inbox);
   // Whoever had to wait for room in the last batch comes first in this one.
   v6_first_ = !v6_first_;
@@ -127,6 +126,7 @@ void UringEngine::reap(Inbox& inbox) noexcept {
     alarm_.clear();
   }
   inbox.notes = std::exchange(notes_, Notes{});
+  quiet_ = inbox.wilds.size() + inbox.plains.size() <= quiet_packets_max;
 }
 
 bool UringEngine::may_sleep() const noexcept {
@@ -148,8 +148,7 @@ void UringEngine::wait(Instant deadline) noexcept {
     ::io_uring_prep_poll_add(entry, alarm_.fd(), POLLIN);
     start(alarm_operation_, entry, Kind::alarm, 0);
   }
-  enter(1);
-  process();
+  flush(1);
   fresh_ = true;
 }
 
@@ -239,7 +238,8 @@ void UringEngine::complete(std::uint64_t user_data, int result) noexcept {
     case Kind::alarm:
       return finish(alarm_operation_, generation, result);
     case Kind::send:
-      return complete_send(index, generation, result);
+      sockets_[index].head_result = result;
+      return;
     case Kind::write:
       return complete_write(index, generation, result);
     case Kind::writable:
@@ -261,29 +261,27 @@ void UringEngine::finish(Operation& operation, std::uint32_t generation, int res
   operation.result = result;
 }
 
+std::size_t UringEngine::in_flight(bool all) const noexcept {
+  std::size_t count = cancels_in_flight_;
+  for (const Socket& socket : sockets_) {
+    count += (socket.receive.operation.in_flight ? 1U : 0U) +
+             (socket.writable.in_flight ? 1U : 0U) + (socket.head_in_ring ? 1U : 0U);
+  }
+  if (all) {
+    count += (tun_.in_flight ? 1U : 0U) + (wake_.in_flight ? 1U : 0U) +
+             (alarm_operation_.in_flight ? 1U : 0U) + delivery_.slots.size();
+  }
+  return count;
+}
+
 // Until nothing of the sockets, or nothing at all, is in the ring. Everything that is waited for
 // has been cancelled or never waits, so this ends.
 void UringEngine::drain(bool all) noexcept {
-  for (;;) {
-    std::size_t left = cancels_in_flight_;
-    for (const Socket& socket : sockets_) {
-      left += (socket.receive.operation.in_flight ? 1U : 0U) +
-              (socket.writable.in_flight ? 1U : 0U) + (socket.chain.in_flight ? 1U : 0U);
-    }
-    if (all) {
-      left += (tun_.in_flight ? 1U : 0U) + (wake_.in_flight ? 1U : 0U) +
-              (alarm_operation_.in_flight ? 1U : 0U);
-      for (const Delivery& delivery : deliveries_) {
-        left += delivery.left;
-      }
-    }
-    if (left == 0) {
-      return;
-    }
+  flush(0);
+  while (in_flight(all) > 0) {
     // The kernel still writes to slots of ours: going on would be worse than ending.
     WG_ASSERT(!broken_);
-    enter(1);
-    process();
+    flush(1);
   }
 }
 

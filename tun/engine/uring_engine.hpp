@@ -4,14 +4,17 @@
 // packet; what has piled up behind it is read directly, until the batch is full. With several
 // operations waiting on one descriptor each packet would wake them all, and the losers end up in
 // worker threads, where order is lost.
-// Sending: datagrams of one socket go as one linked chain that never waits; it stops at the first
-// that the kernel refuses, and the next chain starts only when this one is done.
-// Writes to TUN never wait (TUNSETSNDBUF), so the ring does them in the order of submission.
+// Effects (what the core wants sent and delivered) never wait, so each is done, in the order of
+// submission, when the call that took it returns; only a failure says so by a completion. Writes
+// to TUN go by the ring, all of a turn in one system call. A lone datagram of a quiet turn does
+// too, and then the same call goes to sleep; several are one sendmmsg, which is what stops at the
+// first that the kernel refuses.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include <liburing.h>
 
@@ -57,31 +60,29 @@ class UringEngine {
     msghdr header;
     bool more = false;  // the last batch ended before the socket was empty
   };
-  struct Chain {
-    SendBatch batch;
-    std::array<int, SendBatch::messages_max> results;
-    std::size_t completed = 0;
-    bool in_flight = false;
-    std::uint32_t generation = 0;
-  };
   struct Socket {
     int fd = -1;
-    bool full = false;  // EAGAIN: no chain until the socket is writable
+    bool full = false;  // EAGAIN: nothing is sent until the socket is writable
     bool closing = false;
+    bool head_in_ring = false;  // the head of the queue, as the batch describes it
+    int head_result = 0;
     std::uint32_t kernel_drops = 0;
     Receive receive;
-    Chain chain;
+    SendBatch batch;
     Operation writable;
     SendQueue queue;
   };
-  // What one outbox gave TUN: its slots stay until the ring has done all writes.
+  // What one outbox gave TUN: its slots stay until the ring has taken all writes.
   struct Delivery {
     WritePlan plan;
     FixedVector<Slot, noise::Outbox::delivers_max> slots;
-    std::size_t left = 0;
+    std::uint32_t packets = 0;  // of the writes that have not failed
+    std::uint32_t super_packets = 0;
     std::uint32_t generation = 0;
   };
-  static constexpr std::size_t deliveries_max = 2;
+  // A turn of so few packets is a quiet one: its effects wait for the next call of the kernel,
+  // which is the one that sleeps.
+  static constexpr std::size_t quiet_packets_max = 2;
 
   // --- ring ---
   [[nodiscard]] io_uring_sqe* next_entry() noexcept;
@@ -92,19 +93,23 @@ class UringEngine {
   void process() noexcept;
   void complete(std::uint64_t user_data, int result) noexcept;
   void finish(Operation& operation, std::uint32_t generation, int result) noexcept;
+  [[nodiscard]] std::size_t in_flight(bool all) const noexcept;
   void drain(bool all) noexcept;
 
   // --- out ---
+  void flush(unsigned wait_for) noexcept;
+  void settle_effects() noexcept;
   void enqueue(noise::Transmit& transmit) noexcept;
   void pump(Socket& socket) noexcept;
-  void finish_chains() noexcept;
-  void complete_send(std::size_t index, std::uint32_t generation, int result) noexcept;
-  void settle_chain(Socket& socket) noexcept;
+  void send_by_ring(Socket& socket) noexcept;
+  void settle_send(Socket& socket, int result) noexcept;
   void arm_writable(Socket& socket) noexcept;
   void deliver(noise::Outbox& outbox) noexcept;
-  void prepare_write(Delivery& delivery, std::size_t number) noexcept;
-  void complete_write(std::size_t index, std::uint32_t generation, int result) noexcept;
-  void write_alone(Delivery& delivery, const WritePlan::Write& write) noexcept;
+  void prepare_write(std::size_t number) noexcept;
+  void complete_write(std::size_t number, std::uint32_t generation, int result) noexcept;
+  void write_directly(const WritePlan::Write& write) noexcept;
+  void write_alone(const WritePlan::Write& write) noexcept;
+  [[nodiscard]] long write_pieces(std::span<const iovec> pieces) noexcept;
   void settle_write(long result, std::uint32_t packets) noexcept;
 
   // --- in ---
@@ -125,8 +130,7 @@ class UringEngine {
   bool broken_ = false;  // the ring itself refuses to be entered
   Alarm alarm_;
   std::array<Socket, 2> sockets_;  // v4, v6
-  std::array<Delivery, deliveries_max> deliveries_{};
-  std::size_t next_delivery_ = 0;
+  Delivery delivery_;
   JoinGate gate_;
   std::size_t cancels_in_flight_ = 0;
   Operation tun_;
@@ -140,6 +144,8 @@ class UringEngine {
   bool tun_more_ = false;
   bool tun_ended_ = false;
   bool fresh_ = false;  // wait() has just looked
+  bool quiet_ = false;  // the last batch was small
+  bool writes_by_ring_ = true;
   bool v6_first_ = false;
 };
 

@@ -1,4 +1,4 @@
-// What the uring engine does with packets: out by chains and writes, in by doorbells and batches.
+// What the uring engine does with packets: out as effects, in by doorbells and batches.
 #include <utility>
 
 #include <errno.h>
@@ -16,13 +16,32 @@ bool is_retry(int result) noexcept {
   return result == -ECANCELED || result == -EAGAIN || result == -EINTR;
 }
 
-// Writes of a delivery are told apart by number.
-constexpr std::size_t write_numbers_max = std::size_t{1} << 12U;
-static_assert(write_numbers_max >= noise::Outbox::inners_max);
-
 }  // namespace
 
 // --- out ---
+
+// Every entry has been taken when enter() returns, so every effect is done or has failed.
+void UringEngine::flush(unsigned wait_for) noexcept {
+  enter(wait_for);
+  process();
+  settle_effects();
+}
+
+void UringEngine::settle_effects() noexcept {
+  if (broken_) {
+    return;
+  }
+  counters_.tun_written += std::exchange(delivery_.packets, 0);
+  counters_.super_packets_written += std::exchange(delivery_.super_packets, 0);
+  delivery_.slots.clear();
+  delivery_.plan.clear();
+  for (Socket& socket : sockets_) {
+    if (std::exchange(socket.head_in_ring, false)) {
+      settle_send(socket, socket.head_result < 0 ? socket.head_result : 1);
+      pump(socket);
+    }
+  }
+}
 
 void UringEngine::enqueue(noise::Transmit& transmit) noexcept {
   Socket& socket = sockets_[transmit.endpoint.remote.ip.family == noise::Family::v4 ? 0 : 1];
@@ -30,92 +49,55 @@ void UringEngine::enqueue(noise::Transmit& transmit) noexcept {
     counters_.udp_no_socket += transmit.segment_count;
     return;
   }
-  while (!socket.queue.has_room_for(transmit)) {
+  if (!socket.queue.has_room_for(transmit)) {
     pump(socket);
-    if (!socket.chain.in_flight) {
-      counters_.udp_backlog_full += transmit.segment_count;
-      return;
-    }
-    finish_chains();
+  }
+  if (!socket.queue.has_room_for(transmit)) {
+    counters_.udp_backlog_full += transmit.segment_count;
+    return;
   }
   socket.queue.push(std::move(transmit));
 }
 
 void UringEngine::pump(Socket& socket) noexcept {
-  if (socket.chain.in_flight || socket.full || socket.closing || socket.queue.empty()) {
+  if (socket.head_in_ring && socket.queue.size() > 1) {
+    flush(0);
+  }
+  while (!socket.queue.empty() && !socket.head_in_ring && !socket.full && !socket.closing) {
+    socket.queue.describe(socket.batch);
+    if (quiet_ && socket.batch.size == 1) {
+      return send_by_ring(socket);
+    }
+    settle_send(socket, send_messages(socket.fd,
+                                      std::span{socket.batch.messages}.first(socket.batch.size)));
+  }
+}
+
+void UringEngine::send_by_ring(Socket& socket) noexcept {
+  io_uring_sqe* const entry = next_entry();
+  ::io_uring_prep_sendmsg(entry, socket.fd, &socket.batch.messages[0].msg_hdr,
+                          MSG_DONTWAIT | MSG_NOSIGNAL);
+  entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  label(entry, Kind::send, family_of(socket), 0);
+  socket.head_in_ring = true;
+  socket.head_result = 0;
+}
+
+// `result`: how many messages of the batch the kernel took, or a negative errno.
+void UringEngine::settle_send(Socket& socket, int result) noexcept {
+  if (result > 0) {
+    socket.queue.advance(count_sent(socket.batch, static_cast<std::size_t>(result), counters_));
     return;
   }
-  Chain& chain = socket.chain;
-  socket.queue.describe(chain.batch);
-  // A submission in the middle of a chain would end it there.
-  if (::io_uring_sq_space_left(&ring_) < chain.batch.size) {
-    enter(0);
-  }
-  chain.completed = 0;
-  chain.in_flight = true;
-  chain.generation += 1;
-  const std::size_t first = family_of(socket) * SendBatch::messages_max;
-  for (std::size_t i = 0; i < chain.batch.size; ++i) {
-    io_uring_sqe* const entry = next_entry();
-    ::io_uring_prep_sendmsg(entry, socket.fd, &chain.batch.messages[i].msg_hdr,
-                            MSG_DONTWAIT | MSG_NOSIGNAL);
-    label(entry, Kind::send, first + i, chain.generation);
-    if (i + 1 < chain.batch.size) {
-      entry->flags |= IOSQE_IO_LINK;
-    }
-  }
-}
-
-// A chain never waits for its socket, so this is one call of the kernel for each. Without it the
-// links of a chain would go one by one, with a turn between them.
-void UringEngine::finish_chains() noexcept {
-  for (;;) {
-    std::size_t left = 0;
-    for (const Socket& socket : sockets_) {
-      left += socket.chain.in_flight ? socket.chain.batch.size - socket.chain.completed : 0;
-    }
-    if (left == 0 || broken_) {
-      return;
-    }
-    enter(static_cast<unsigned>(left));
-    process();
-  }
-}
-
-void UringEngine::complete_send(std::size_t index, std::uint32_t generation, int result) noexcept {
-  Socket& socket = sockets_[index / SendBatch::messages_max];
-  Chain& chain = socket.chain;
-  WG_ASSERT(chain.in_flight && chain.generation == generation);
-  chain.results[index % SendBatch::messages_max] = result;
-  chain.completed += 1;
-  if (chain.completed == chain.batch.size) {
-    chain.in_flight = false;
-    settle_chain(socket);
-    pump(socket);
-  }
-}
-
-void UringEngine::settle_chain(Socket& socket) noexcept {
-  const Chain& chain = socket.chain;
-  std::size_t sent = 0;
-  while (sent < chain.batch.size && chain.results[sent] >= 0) {
-    sent += 1;
-  }
-  socket.queue.advance(count_sent(chain.batch, sent, counters_));
-  if (sent == chain.batch.size) {
-    return;
-  }
-  const int error = -chain.results[sent];
   const std::uint64_t refused_before = counters_.sources_refused;
-  // A chain that was taken back as a whole is tried again.
-  switch (socket.queue.settle_failure(error == ECANCELED ? EINTR : error, counters_)) {
+  switch (socket.queue.settle_failure(-result, counters_)) {
     case SendNext::again:
       break;
     case SendNext::wait:
       arm_writable(socket);
       break;
     case SendNext::fatal:
-      notes_.set_fatal(error, "io_uring SENDMSG: the UDP socket is unusable");
+      notes_.set_fatal(-result, "sendmsg: the UDP socket is unusable");
       counters_.udp_no_socket += socket.queue.clear();
       break;
   }
@@ -123,37 +105,38 @@ void UringEngine::settle_chain(Socket& socket) noexcept {
 }
 
 void UringEngine::arm_writable(Socket& socket) noexcept {
+  socket.full = true;
   if (socket.closing) {
     return;  // the next pair starts afresh
   }
-  socket.full = true;
   io_uring_sqe* const entry = next_entry();
   ::io_uring_prep_poll_add(entry, socket.fd, POLLOUT);
   start(socket.writable, entry, Kind::writable, family_of(socket));
 }
 
 void UringEngine::deliver(noise::Outbox& outbox) noexcept {
-  Delivery& delivery = deliveries_[next_delivery_];
-  next_delivery_ = (next_delivery_ + 1) % deliveries_max;
-  while (delivery.left != 0) {
-    enter(0);
-    process();
+  if (!delivery_.slots.empty()) {
+    flush(0);
   }
-  delivery.plan.build(
-      outbox, setup_.vnet,
-      gate_.shut() ? gate_.policy(setup_.join, read_clock().boottime) : setup_.join);
+  WritePlan& plan = delivery_.plan;
+  plan.build(outbox, setup_.vnet,
+             gate_.shut() ? gate_.policy(setup_.join, read_clock().boottime) : setup_.join);
   for (noise::Deliver& run : outbox.delivers) {
-    delivery.slots.push_back(std::move(run.slot));
+    delivery_.slots.push_back(std::move(run.slot));
   }
-  delivery.left = delivery.plan.size();
-  delivery.generation += 1;
-  for (std::size_t i = 0; i < delivery.plan.size(); ++i) {
-    prepare_write(delivery, i);
+  delivery_.generation += 1;
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    if (writes_by_ring_) {
+      prepare_write(i);
+    } else {
+      write_directly(plan[i]);
+    }
   }
 }
 
-void UringEngine::prepare_write(Delivery& delivery, std::size_t number) noexcept {
-  const std::span<const iovec> pieces = delivery.plan.pieces(delivery.plan[number]);
+void UringEngine::prepare_write(std::size_t number) noexcept {
+  const WritePlan::Write& write = delivery_.plan[number];
+  const std::span<const iovec> pieces = delivery_.plan.pieces(write);
   io_uring_sqe* const entry = next_entry();
   if (pieces.size() == 1) {
     ::io_uring_prep_write(entry, setup_.tun_fd, pieces[0].iov_base,
@@ -162,33 +145,58 @@ void UringEngine::prepare_write(Delivery& delivery, std::size_t number) noexcept
     ::io_uring_prep_writev(entry, setup_.tun_fd, pieces.data(),
                            static_cast<unsigned>(pieces.size()), 0);
   }
-  const auto which = static_cast<std::size_t>(&delivery - deliveries_.data());
-  label(entry, Kind::write, which * write_numbers_max + number, delivery.generation);
+  // What cannot be done at once fails: this is what makes a return from enter() an answer.
+  entry->rw_flags = RWF_NOWAIT;
+  entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  label(entry, Kind::write, number, delivery_.generation);
+  delivery_.packets += write.packets;
+  delivery_.super_packets += write.packets > 1 ? 1U : 0U;
 }
 
-void UringEngine::complete_write(std::size_t index, std::uint32_t generation, int result) noexcept {
-  Delivery& delivery = deliveries_[index / write_numbers_max];
-  WG_ASSERT(delivery.left > 0 && delivery.generation == generation);
-  const WritePlan::Write& write = delivery.plan[index % write_numbers_max];
-  if (write.packets > 1 && refuses_joining(result)) {
-    write_alone(delivery, write);
+// A write that failed.
+void UringEngine::complete_write(std::size_t number, std::uint32_t generation,
+                                 int result) noexcept {
+  WG_ASSERT(delivery_.generation == generation && number < delivery_.plan.size());
+  const WritePlan::Write& write = delivery_.plan[number];
+  delivery_.packets -= write.packets;
+  delivery_.super_packets -= write.packets > 1 ? 1U : 0U;
+  if (result == -EOPNOTSUPP) {
+    // Before 6.4 the ring does not know that TUN can be told not to wait.
+    writes_by_ring_ = false;
+    write_directly(write);
+  } else if (write.packets > 1 && refuses_joining(result)) {
+    write_alone(write);
   } else {
     settle_write(result, write.packets);
   }
-  delivery.left -= 1;
-  if (delivery.left == 0) {
-    delivery.slots.clear();
-    delivery.plan.clear();
+}
+
+void UringEngine::write_directly(const WritePlan::Write& write) noexcept {
+  const long result = write_pieces(delivery_.plan.pieces(write));
+  if (write.packets > 1 && refuses_joining(result)) {
+    write_alone(write);
+  } else {
+    settle_write(result, write.packets);
   }
 }
 
 // Directly, and so behind what the ring had to write: rare, JoinGate sees to that.
-void UringEngine::write_alone(Delivery& delivery, const WritePlan::Write& write) noexcept {
+void UringEngine::write_alone(const WritePlan::Write& write) noexcept {
   counters_.joining_refused += 1;
   gate_.refused(read_clock().boottime);
-  delivery.plan.unjoin(write, [&](const iovec& packet) {
-    settle_write(tun_ended_ ? -EBADFD : write_packet(setup_.tun_fd, {&packet, 1}), 1);
-  });
+  delivery_.plan.unjoin(write,
+                        [&](const iovec& packet) { settle_write(write_pieces({&packet, 1}), 1); });
+}
+
+long UringEngine::write_pieces(std::span<const iovec> pieces) noexcept {
+  if (tun_ended_) {
+    return -EBADFD;
+  }
+  long result = 0;
+  do {
+    result = write_packet(setup_.tun_fd, pieces);
+  } while (result == -EINTR);
+  return result;
 }
 
 void UringEngine::settle_write(long result, std::uint32_t packets) noexcept {
