@@ -27,6 +27,8 @@ class Slot {
   // All bytes of the slot; a loan that ends with the handle.
   [[nodiscard]] MutableBytes bytes() const noexcept;
   [[nodiscard]] std::uint8_t* data() const noexcept { return bytes().data(); }
+  // The same, and the pool's headroom in front of them.
+  [[nodiscard]] MutableBytes with_headroom() const noexcept;
   [[nodiscard]] SlotPool* pool() const noexcept { return pool_; }
   // Gives up the handle for a queue that keeps (pool, id) by itself; the pool's adopt() undoes it.
   [[nodiscard]] std::uint32_t release() noexcept {
@@ -47,11 +49,15 @@ class Slot {
 // Lifetime: outlives every Slot of it; the destructor asserts that all are home.
 class SlotPool {
  public:
-  // `memory` holds slot_count * slot_bytes, `free_list` slot_count numbers; both are loans for
-  // the pool's life.
-  SlotPool(MutableBytes memory, std::span<std::uint32_t> free_list, std::size_t slot_bytes) noexcept
-      : memory_(memory), free_list_(free_list), slot_bytes_(slot_bytes) {
-    WG_ASSERT(slot_bytes_ > 0 && memory_.size() / slot_bytes_ >= free_list_.size());
+  // `memory` holds slot_count * (headroom_bytes + slot_bytes), `free_list` slot_count numbers;
+  // both are loans for the pool's life. The headroom lies in front of each slot.
+  SlotPool(MutableBytes memory, std::span<std::uint32_t> free_list, std::size_t slot_bytes,
+           std::size_t headroom_bytes = 0) noexcept
+      : memory_(memory),
+        free_list_(free_list),
+        slot_bytes_(slot_bytes),
+        headroom_bytes_(headroom_bytes) {
+    WG_ASSERT(slot_bytes_ > 0 && memory_.size() / stride_bytes() >= free_list_.size());
     for (std::size_t i = 0; i < free_list_.size(); ++i) {
       free_list_[i] = static_cast<std::uint32_t>(free_list_.size() - 1 - i);
     }
@@ -75,7 +81,10 @@ class SlotPool {
     return Slot{this, id};
   }
   [[nodiscard]] MutableBytes bytes_of(std::uint32_t id) const noexcept {
-    return memory_.subspan(std::size_t{id} * slot_bytes_, slot_bytes_);
+    return with_headroom_of(id).subspan(headroom_bytes_);
+  }
+  [[nodiscard]] MutableBytes with_headroom_of(std::uint32_t id) const noexcept {
+    return memory_.subspan(std::size_t{id} * stride_bytes(), stride_bytes());
   }
   [[nodiscard]] std::size_t available() const noexcept { return free_count_; }
   [[nodiscard]] std::size_t slot_count() const noexcept { return free_list_.size(); }
@@ -84,6 +93,7 @@ class SlotPool {
 
  private:
   friend class Slot;
+  [[nodiscard]] std::size_t stride_bytes() const noexcept { return headroom_bytes_ + slot_bytes_; }
   void put_back(std::uint32_t id) noexcept {
     WG_ASSERT(free_count_ < free_list_.size());
     WG_VERIFY([&] {
@@ -101,6 +111,7 @@ class SlotPool {
   MutableBytes memory_;
   std::span<std::uint32_t> free_list_;
   std::size_t slot_bytes_;
+  std::size_t headroom_bytes_;
   std::size_t free_count_ = 0;
 };
 
@@ -115,6 +126,10 @@ inline Slot& Slot::operator=(Slot&& other) noexcept {
 inline MutableBytes Slot::bytes() const noexcept {
   WG_ASSERT(pool_ != nullptr);
   return pool_->bytes_of(id_);
+}
+inline MutableBytes Slot::with_headroom() const noexcept {
+  WG_ASSERT(pool_ != nullptr);
+  return pool_->with_headroom_of(id_);
 }
 inline void Slot::reset() noexcept {
   if (pool_ != nullptr) {

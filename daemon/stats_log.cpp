@@ -71,6 +71,7 @@ void log_stats(const tun::ShardStats& stats) {
   moved.add("trains_received", engine.trains_received);
   moved.add("super_packets_read", engine.super_packets_read);
   moved.add("super_packets_written", engine.super_packets_written);
+  moved.add("receive_ring_empty", engine.receive_ring_empty);
   moved.add("segmentation_refused", engine.segmentation_refused);
   moved.add("joining_refused", engine.joining_refused);
   moved.write("packets");

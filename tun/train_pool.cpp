@@ -6,7 +6,7 @@
 namespace wgring::tun {
 namespace {
 
-constexpr std::size_t train_memory_bytes = train_count * train_slot_bytes;
+constexpr std::size_t train_memory_bytes = train_count * (train_headroom_bytes + train_slot_bytes);
 constexpr std::size_t packet_memory_bytes = packet_count * packet_slot_bytes;
 constexpr std::size_t memory_bytes = train_memory_bytes + packet_memory_bytes;
 
@@ -23,7 +23,8 @@ Status TrainPools::open() noexcept {
   static_cast<void>(::madvise(at, memory_bytes, MADV_DONTDUMP));
   static_cast<void>(::madvise(at, memory_bytes, MADV_DONTFORK));
   memory_ = static_cast<std::uint8_t*>(at);
-  trains_.emplace(MutableBytes{memory_, train_memory_bytes}, train_list_, train_slot_bytes);
+  trains_.emplace(MutableBytes{memory_, train_memory_bytes}, train_list_, train_slot_bytes,
+                  train_headroom_bytes);
   packets_.emplace(MutableBytes{memory_ + train_memory_bytes, packet_memory_bytes}, packet_list_,
                    packet_slot_bytes);
   return {};

@@ -58,9 +58,10 @@ struct EngineCounters {
   IoErrors receive_errors;
   IoErrors tun_errors;
   // Not losses:
-  std::uint64_t sources_refused = 0;  // sticky sources dropped, the datagram was sent without
-  std::uint64_t send_waits = 0;       // times a full socket made the engine wait
-  std::uint64_t trains_sent = 0;      // messages that stood for several datagrams
+  std::uint64_t sources_refused = 0;     // sticky sources dropped, the datagram was sent without
+  std::uint64_t receive_ring_empty = 0;  // times the kernel had used all slots lent to it
+  std::uint64_t send_waits = 0;          // times a full socket made the engine wait
+  std::uint64_t trains_sent = 0;         // messages that stood for several datagrams
   std::uint64_t trains_received = 0;
   std::uint64_t super_packets_read = 0;  // of TUN, each of several segments
   std::uint64_t super_packets_written = 0;

@@ -22,8 +22,8 @@ void count_received(const noise::Wild& wild, EngineCounters& counters) noexcept 
   counters.udp_received += (wild.bytes + wild.stride_bytes - 1) / wild.stride_bytes;
 }
 
-void UdpReceiver::refill(SlotPool& trains) noexcept {
-  while (filled_ < batch_max) {
+void UdpReceiver::refill(SlotPool& trains, std::size_t count) noexcept {
+  while (filled_ < count) {
     Slot slot = trains.take();
     if (!slot) {
       return;

@@ -20,8 +20,10 @@ enum class ReceiveNext : std::uint8_t {
 // Owner: one engine.
 class UdpReceiver {
  public:
-  // Takes slots until a whole batch can be received.
-  void refill(SlotPool& trains) noexcept;
+  static constexpr std::size_t batch_max = noise::wild_batch_max;
+
+  // Takes slots until `count` datagrams can be received in one batch.
+  void refill(SlotPool& trains, std::size_t count = batch_max) noexcept;
   // Moves datagrams of `fd` into the inbox until that is full or the socket is empty.
   // `kernel_drops` is that socket's running count.
   [[nodiscard]] ReceiveNext receive(int fd, Inbox& inbox, EngineCounters& counters,
@@ -29,8 +31,6 @@ class UdpReceiver {
   void release() noexcept;
 
  private:
-  static constexpr std::size_t batch_max = noise::wild_batch_max;
-
   // Returns how many were received, or a negative errno.
   [[nodiscard]] int receive_some(int fd, std::size_t count) noexcept;
   [[nodiscard]] int drop_one(int fd, EngineCounters& counters) noexcept;

@@ -36,6 +36,9 @@ Status UringEngine::open(const EngineSetup& setup) noexcept {
   open_ = true;
   // Saves a lookup per call; an old kernel goes without.
   static_cast<void>(::io_uring_register_ring_fd(&ring_));
+  if (Status status = receive_ring_.open(ring_); !status) {
+    return status;
+  }
   if (!reader_.open(*setup.trains, setup.vnet)) {
     return fail(ENOMEM, "the pool has no slots for TUN reads");
   }
@@ -51,6 +54,7 @@ UringEngine::~UringEngine() {
   cancel(wake_, Kind::wake, 0);
   cancel(alarm_operation_, Kind::alarm, 0);
   drain(true);
+  receive_ring_.close(ring_);
   ::io_uring_queue_exit(&ring_);
 }
 
@@ -67,13 +71,11 @@ void UringEngine::set_sockets(const UdpPair* sockets) noexcept {
     Socket& socket = sockets_[i];
     socket.fd = fds[i];
     socket.full = socket.closing = socket.receive.more = socket.writable.done = false;
+    socket.receive.stale = socket.receive.arrived.size();
     socket.kernel_drops = 0;
     socket.queue.restart(setup_.segmentation);
     if (socket.fd < 0) {
       counters_.udp_no_socket += socket.queue.clear();
-      if (!socket.receive.operation.done) {
-        socket.receive.slot.reset();
-      }
     } else {
       pump(socket);
     }
@@ -82,7 +84,8 @@ void UringEngine::set_sockets(const UdpPair* sockets) noexcept {
 
 void UringEngine::arm() noexcept {
   reader_.restart();
-  receiver_.refill(*setup_.trains);
+  receive_ring_.refill(*setup_.trains);
+  receiver_.refill(*setup_.trains, UdpReceiver::batch_max - ReceiveRing::slots_max);
   arm_tun();
   arm_receive(0);
   arm_receive(1);
@@ -114,10 +117,13 @@ void UringEngine::reap(Inbox& inbox) noexcept {
     flush(0);
   }
   reap_tun(inbox);
+  for (Socket& socket : sockets_) {
+    take_arrived(socket, inbox);
+  }
   // Whoever had to wait for room in the last batch comes first in this one.
   v6_first_ = !v6_first_;
-  reap_socket(sockets_[v6_first_ ? 1 : 0], inbox);
-  reap_socket(sockets_[v6_first_ ? 0 : 1], inbox);
+  receive_more(sockets_[v6_first_ ? 1 : 0], inbox);
+  receive_more(sockets_[v6_first_ ? 0 : 1], inbox);
   if (std::exchange(wake_.done, false)) {
     Wake::clear(setup_.wake_fd);
     notes_.woken = true;
@@ -134,7 +140,7 @@ bool UringEngine::may_sleep() const noexcept {
     return false;
   }
   for (const Socket& socket : sockets_) {
-    if (socket.receive.more || socket.receive.operation.done) {
+    if (socket.receive.more || !socket.receive.arrived.empty()) {
       return false;
     }
   }
@@ -217,22 +223,25 @@ void UringEngine::enter(unsigned wait_for) noexcept {
 void UringEngine::process() noexcept {
   io_uring_cqe* completion = nullptr;
   while (::io_uring_peek_cqe(&ring_, &completion) == 0) {
-    const std::uint64_t user_data = completion->user_data;
-    const int result = completion->res;
     // Seen before it is acted upon: acting may enter the ring again.
+    const io_uring_cqe seen{
+        .user_data = completion->user_data, .res = completion->res, .flags = completion->flags};
     ::io_uring_cqe_seen(&ring_, completion);
-    complete(user_data, result);
+    complete(seen);
   }
 }
 
-void UringEngine::complete(std::uint64_t user_data, int result) noexcept {
+void UringEngine::complete(const io_uring_cqe& completion) noexcept {
+  const std::uint64_t user_data = completion.user_data;
+  const int result = completion.res;
   const auto generation = static_cast<std::uint32_t>(user_data);
   const std::size_t index = user_data >> index_shift & index_mask;
   switch (static_cast<Kind>(user_data >> kind_shift)) {
     case Kind::tun:
       return finish(tun_, generation, result);
     case Kind::receive:
-      return finish(sockets_[index].receive.operation, generation, result);
+      WG_ASSERT(sockets_[index].receive.operation.generation == generation);
+      return complete_receive(sockets_[index], completion);
     case Kind::wake:
       return finish(wake_, generation, result);
     case Kind::alarm:
@@ -246,7 +255,7 @@ void UringEngine::complete(std::uint64_t user_data, int result) noexcept {
       finish(sockets_[index].writable, generation, result);
       sockets_[index].writable.done = false;
       sockets_[index].full = false;
-      return pump(sockets_[index]);
+      return;
     case Kind::cancel:
       WG_ASSERT(cancels_in_flight_ > 0);
       cancels_in_flight_ -= 1;

@@ -1,7 +1,8 @@
 // UringEngine: one io_uring for everything the shard waits for, and for all it sends.
 //
-// Receiving: per descriptor one operation waits in the ring (the doorbell) and brings the first
-// packet; what has piled up behind it is read directly, until the batch is full. With several
+// Receiving: per descriptor one operation waits in the ring. That of a socket stays there and puts
+// datagrams into slots lent to it (ReceiveRing), until it has used them all; that of TUN brings one
+// packet. What has piled up behind is read directly, until the batch is full. With several
 // operations waiting on one descriptor each packet would wake them all, and the losers end up in
 // worker threads, where order is lost.
 // Effects (what the core wants sent and delivered) never wait, so each is done, in the order of
@@ -20,6 +21,7 @@
 
 #include "tun/alarm.hpp"
 #include "tun/engine/engine.hpp"
+#include "tun/engine/receive_ring.hpp"
 #include "tun/engine/send_queue.hpp"
 #include "tun/engine/tun_reader.hpp"
 #include "tun/engine/udp_receiver.hpp"
@@ -55,10 +57,9 @@ class UringEngine {
   };
   struct Receive {
     Operation operation;
-    Slot slot;
-    ReceiveFrame frame;
-    msghdr header;
-    bool more = false;  // the last batch ended before the socket was empty
+    FixedVector<std::uint8_t, ReceiveRing::slots_max> arrived;  // ids of the receive ring
+    std::size_t stale = 0;  // the first of those: from a socket that has been replaced
+    bool more = false;      // there may be more than the ring has brought
   };
   struct Socket {
     int fd = -1;
@@ -91,7 +92,7 @@ class UringEngine {
   void cancel(const Operation& operation, Kind kind, std::size_t index) noexcept;
   void enter(unsigned wait_for) noexcept;
   void process() noexcept;
-  void complete(std::uint64_t user_data, int result) noexcept;
+  void complete(const io_uring_cqe& completion) noexcept;
   void finish(Operation& operation, std::uint32_t generation, int result) noexcept;
   [[nodiscard]] std::size_t in_flight(bool all) const noexcept;
   void drain(bool all) noexcept;
@@ -116,8 +117,9 @@ class UringEngine {
   void arm_tun() noexcept;
   void arm_receive(std::size_t family) noexcept;
   void reap_tun(Inbox& inbox) noexcept;
-  void reap_socket(Socket& socket, Inbox& inbox) noexcept;
-  void take_first(Socket& socket, Inbox& inbox) noexcept;
+  void complete_receive(Socket& socket, const io_uring_cqe& completion) noexcept;
+  void take_arrived(Socket& socket, Inbox& inbox) noexcept;
+  void receive_more(Socket& socket, Inbox& inbox) noexcept;
   void end_tun() noexcept;
 
   [[nodiscard]] std::size_t family_of(const Socket& socket) const noexcept {
@@ -136,6 +138,7 @@ class UringEngine {
   Operation tun_;
   Operation wake_;
   Operation alarm_operation_;
+  ReceiveRing receive_ring_;
   UdpReceiver receiver_;
   TunReader reader_;
   EngineCounters counters_;

@@ -20,7 +20,8 @@ bool is_retry(int result) noexcept {
 
 // --- out ---
 
-// Every entry has been taken when enter() returns, so every effect is done or has failed.
+// Every entry has been taken when enter() returns, so every effect is done or has failed. Nothing
+// in process() may add one: it would be taken for done.
 void UringEngine::flush(unsigned wait_for) noexcept {
   enter(wait_for);
   process();
@@ -38,8 +39,8 @@ void UringEngine::settle_effects() noexcept {
   for (Socket& socket : sockets_) {
     if (std::exchange(socket.head_in_ring, false)) {
       settle_send(socket, socket.head_result < 0 ? socket.head_result : 1);
-      pump(socket);
     }
+    pump(socket);
   }
 }
 
@@ -224,18 +225,46 @@ void UringEngine::arm_tun() noexcept {
 void UringEngine::arm_receive(std::size_t family) noexcept {
   Socket& socket = sockets_[family];
   Receive& receive = socket.receive;
-  if (socket.fd < 0 || receive.operation.in_flight || receive.operation.done || receive.more) {
+  if (socket.fd < 0 || receive.operation.in_flight || receive.more) {
     return;
   }
-  if (!receive.slot) {
-    receive.slot = setup_.trains->take();
-  }
-  // Without a slot the datagram is cut to nothing, and counted when it comes.
-  prepare_receive(receive.frame, receive.slot ? receive.slot.bytes() : MutableBytes{},
-                  receive.header);
   io_uring_sqe* const entry = next_entry();
-  ::io_uring_prep_recvmsg(entry, socket.fd, &receive.header, 0);
+  if (!receive_ring_.is_open() || receive_ring_.empty()) {
+    ::io_uring_prep_poll_add(entry, socket.fd, POLLIN);
+  } else {
+    receive_ring_.prepare(entry, socket.fd);
+  }
   start(receive.operation, entry, Kind::receive, family);
+}
+
+void UringEngine::complete_receive(Socket& socket, const io_uring_cqe& completion) noexcept {
+  Receive& receive = socket.receive;
+  WG_ASSERT(receive.operation.in_flight);
+  receive.operation.in_flight = (completion.flags & IORING_CQE_F_MORE) != 0;
+  if ((completion.flags & IORING_CQE_F_BUFFER) != 0) {
+    const unsigned id = completion.flags >> IORING_CQE_BUFFER_SHIFT;
+    if (completion.res < 0) {
+      receive_ring_.take(id).reset();
+    } else {
+      receive.arrived.push_back(static_cast<std::uint8_t>(id));
+      return;
+    }
+  }
+  switch (completion.res) {
+    case -ECANCELED:
+    case -EAGAIN:
+    case -EINTR:
+      return;
+    case -ENOBUFS:
+      counters_.receive_ring_empty += 1;
+      break;
+    default:
+      if (completion.res < 0) {
+        counters_.receive_errors.add(-completion.res);
+      }
+      break;
+  }
+  receive.more = true;
 }
 
 void UringEngine::reap_tun(Inbox& inbox) noexcept {
@@ -274,13 +303,32 @@ void UringEngine::reap_tun(Inbox& inbox) noexcept {
   }
 }
 
-void UringEngine::reap_socket(Socket& socket, Inbox& inbox) noexcept {
-  if (inbox.wilds.room() == 0) {
-    return;
+// Before anything is read directly: these came first.
+void UringEngine::take_arrived(Socket& socket, Inbox& inbox) noexcept {
+  Receive& receive = socket.receive;
+  for (std::size_t i = 0; i < receive.arrived.size(); ++i) {
+    Slot slot = receive_ring_.take(receive.arrived[i]);
+    noise::Wild wild;
+    std::uint32_t of_old_socket = 0;
+    std::uint32_t& drops = i < receive.stale ? of_old_socket : socket.kernel_drops;
+    const std::uint32_t drops_before = drops;
+    const Parsed parsed = receive_ring_.parse(slot, wild, drops);
+    if (i >= receive.stale) {
+      count_kernel_drops(drops_before, drops, counters_);
+    }
+    if (parsed == Parsed::truncated) {
+      counters_.udp_truncated += 1;
+      continue;
+    }
+    wild.slot = std::move(slot);
+    count_received(wild, counters_);
+    inbox.wilds.push_back(std::move(wild));
   }
-  if (std::exchange(socket.receive.operation.done, false)) {
-    take_first(socket, inbox);
-  }
+  receive.arrived.clear();
+  receive.stale = 0;
+}
+
+void UringEngine::receive_more(Socket& socket, Inbox& inbox) noexcept {
   if (!socket.receive.more || inbox.wilds.room() == 0) {
     return;
   }
@@ -294,36 +342,6 @@ void UringEngine::reap_socket(Socket& socket, Inbox& inbox) noexcept {
       socket.receive.more = false;
       notes_.set_fatal(EBADF, "recvmmsg: the UDP socket is unusable");
       break;
-  }
-}
-
-// The datagram that the doorbell brought. It may be of a socket that has been replaced since.
-void UringEngine::take_first(Socket& socket, Inbox& inbox) noexcept {
-  Receive& receive = socket.receive;
-  const int result = receive.operation.result;
-  receive.more = socket.fd >= 0 && result != -ECANCELED;
-  if (result < 0) {
-    if (!is_retry(result)) {
-      counters_.receive_errors.add(-result);
-    }
-    return;
-  }
-  noise::Wild wild;
-  const std::uint32_t drops_before = socket.kernel_drops;
-  const Parsed parsed =
-      parse_received(receive.header, static_cast<std::size_t>(result), wild, socket.kernel_drops);
-  count_kernel_drops(drops_before, socket.kernel_drops, counters_);
-  if (!receive.slot) {
-    counters_.udp_no_buffer += 1;
-  } else if (parsed == Parsed::truncated) {
-    counters_.udp_truncated += 1;
-  } else {
-    wild.slot = std::move(receive.slot);
-    count_received(wild, counters_);
-    inbox.wilds.push_back(std::move(wild));
-  }
-  if (socket.fd < 0) {
-    receive.slot.reset();
   }
 }
 
