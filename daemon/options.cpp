@@ -31,7 +31,8 @@ constexpr const char* footer =
 
 const std::map<std::string, tun::EngineKind> engines{{"auto", tun::EngineKind::automatic},
                                                      {"epoll", tun::EngineKind::epoll},
-                                                     {"uring", tun::EngineKind::uring}};
+                                                     {"uring", tun::EngineKind::uring},
+                                                     {"uring-basic", tun::EngineKind::uring_basic}};
 const std::map<std::string, LogLevel> log_levels{
     {"silent", LogLevel::silent}, {"error", LogLevel::error},   {"info", LogLevel::info},
     {"debug", LogLevel::debug},   {"verbose", LogLevel::debug},
@@ -150,11 +151,12 @@ void declare(CLI::App& app, Options& options, Words& words) {
       ->required();
   app.add_flag("-f,--foreground", options.foreground,
                "Stay in the foreground, log to standard error");
-  app.add_option("--engine", words.engine,
-                 "How packets move: uring needs Linux 6.1, epoll works everywhere, auto takes\n"
-                 "uring where it passes a test")
+  app.add_option(
+         "--engine", words.engine,
+         "How packets move: uring needs Linux 6.1, uring-basic 5.7, epoll works everywhere;\n"
+         "auto takes uring where it passes a test, else epoll")
       ->check(CLI::IsMember(words_of(engines)))
-      ->option_text("auto|epoll|uring");
+      ->option_text("auto|epoll|uring|uring-basic");
   app.add_option("--aead", options.aead,
                  "ChaCha20-Poly1305 of which library; auto takes ipsec-mb where the CPU has\n"
                  "AVX-512 IFMA, else boringssl; each only if it passes its test")

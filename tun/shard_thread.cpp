@@ -151,8 +151,11 @@ Status ShardThread::open() noexcept {
       .join = {.tcp = setup_.offloads.has(Offload::tun_tcp_join),
                .udp = setup_.offloads.has(Offload::tun_udp_join)},
       .segmentation = setup_.offloads.has(Offload::udp_gso) ? Segmentation::on : Segmentation::off};
-  return choice_.kind == EngineKind::epoll ? epoll_.emplace().open(setup)
-                                           : uring_.emplace().open(setup);
+  if (choice_.kind == EngineKind::epoll) {
+    return epoll_.emplace().open(setup);
+  }
+  const bool basic = choice_.kind == EngineKind::uring_basic;
+  return uring_.emplace(basic ? UringForm::basic : UringForm::full).open(setup);
 }
 
 // --- the loop ---

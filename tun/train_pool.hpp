@@ -33,7 +33,7 @@ static_assert(packet_slot_bytes >= data_header_bytes + 1500 + data_padding_bytes
 
 // --- who holds trains, at most ---
 inline constexpr std::size_t receive_trains = noise::wild_batch_max;  // filled next
-inline constexpr std::size_t receive_ring_trains = 16;  // of those, lent to the kernel by uring
+inline constexpr std::size_t receive_ring_trains = 4;  // of those, lent to the kernel by uring
 inline constexpr std::size_t deliver_trains = noise::wild_batch_max;  // opened, being written
 inline constexpr std::size_t tun_read_trains = 16;
 inline constexpr std::size_t outbox_trains = 48;  // sealed in this turn; Device::on_tun() may stop

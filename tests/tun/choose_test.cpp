@@ -19,7 +19,7 @@ TEST(ChooseEngine, EpollNeedsNoProbe) {
 }
 
 TEST(ChooseEngine, AutomaticTakesARingThatWorks) {
-  const Status probed = probe_uring();
+  const Status probed = probe_uring(UringForm::full);
   ASSERT_TRUE(probed) << "these tests want a machine with io_uring: " << probed.error().what;
   const auto choice = choose_engine(EngineKind::automatic);
   ASSERT_TRUE(choice);
@@ -64,6 +64,7 @@ TEST(ChooseEngine, NamesAreTheOnesOfTheOption) {
   EXPECT_EQ(engine_name(EngineKind::automatic), "auto");
   EXPECT_EQ(engine_name(EngineKind::epoll), "epoll");
   EXPECT_EQ(engine_name(EngineKind::uring), "uring");
+  EXPECT_EQ(engine_name(EngineKind::uring_basic), "uring-basic");
 }
 
 }  // namespace

@@ -16,12 +16,20 @@
 
 namespace wgring::tun::test {
 
-using Engines = ::testing::Types<EpollEngine, UringEngine>;
+class UringBasicEngine : public UringEngine {
+ public:
+  UringBasicEngine() noexcept : UringEngine(UringForm::basic) {}
+};
+
+using Engines = ::testing::Types<EpollEngine, UringEngine, UringBasicEngine>;
 
 struct EngineNames {
   template <typename E>
   static std::string GetName(int) {
-    return std::is_same_v<E, EpollEngine> ? "Epoll" : "Uring";
+    if (std::is_same_v<E, EpollEngine>) {
+      return "Epoll";
+    }
+    return std::is_same_v<E, UringEngine> ? "Uring" : "UringBasic";
   }
 };
 

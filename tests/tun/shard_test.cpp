@@ -1,6 +1,7 @@
 // The shard with the real core: its thread, its tasks, and two of them that talk.
 #include "tun/shard.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 #include <vector>
@@ -47,8 +48,13 @@ class ShardTest : public SpaceTest, public ::testing::WithParamInterface<EngineK
 };
 
 INSTANTIATE_TEST_SUITE_P(Engines, ShardTest,
-                         ::testing::Values(EngineKind::epoll, EngineKind::uring),
-                         [](const auto& at) { return std::string{engine_name(at.param)}; });
+                         ::testing::Values(EngineKind::epoll, EngineKind::uring,
+                                           EngineKind::uring_basic),
+                         [](const auto& at) {
+                           std::string name{engine_name(at.param)};
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
 
 bool is_readable(int fd, int timeout_ms) {
   pollfd at{.fd = fd, .events = POLLIN, .revents = 0};

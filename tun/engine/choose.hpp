@@ -8,7 +8,7 @@
 
 namespace wgring::tun {
 
-enum class EngineKind : std::uint8_t { automatic, epoll, uring };
+enum class EngineKind : std::uint8_t { automatic, epoll, uring, uring_basic };
 
 [[nodiscard]] std::string_view engine_name(EngineKind) noexcept;
 
@@ -19,7 +19,8 @@ struct EngineChoice {
 };
 
 // Tries io_uring in the calling thread's circumstances (seccomp filters differ between threads).
-// An engine that was asked for and cannot be had is an error.
+// An engine that was asked for and cannot be had is an error; who asks for uring gets uring_basic
+// where there is no more. automatic never takes uring_basic (docs/adr/0006).
 [[nodiscard]] Result<EngineChoice> choose_engine(EngineKind wanted) noexcept;
 
 }  // namespace wgring::tun

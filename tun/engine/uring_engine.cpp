@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <poll.h>
 
-#include "tun/engine/uring_setup.hpp"
 #include "tun/wake.hpp"
 
 namespace wgring::tun {
@@ -30,14 +29,17 @@ constexpr std::uint64_t pack(unsigned kind, std::size_t index, std::uint32_t gen
 
 Status UringEngine::open(const EngineSetup& setup) noexcept {
   setup_ = setup;
-  if (Status status = open_ring(ring_, ring_entries, ring_completions); !status) {
+  if (Status status = open_ring(ring_, form_, ring_entries, ring_completions); !status) {
     return status;
   }
   open_ = true;
   // Saves a lookup per call; an old kernel goes without.
   static_cast<void>(::io_uring_register_ring_fd(&ring_));
-  if (Status status = receive_ring_.open(ring_); !status) {
-    return status;
+  sends_by_ring_ = writes_by_ring_ = (ring_.features & IORING_FEAT_CQE_SKIP) != 0;
+  if (form_ == UringForm::full) {
+    if (Status status = receive_ring_.open(ring_); !status) {
+      return status;
+    }
   }
   if (!reader_.open(*setup.trains, setup.vnet)) {
     return fail(ENOMEM, "the pool has no slots for TUN reads");
@@ -84,8 +86,12 @@ void UringEngine::set_sockets(const UdpPair* sockets) noexcept {
 
 void UringEngine::arm() noexcept {
   reader_.restart();
-  receive_ring_.refill(*setup_.trains);
-  receiver_.refill(*setup_.trains, UdpReceiver::batch_max - ReceiveRing::slots_max);
+  if (receive_ring_.is_open()) {
+    receive_ring_.refill(*setup_.trains);
+    receiver_.refill(*setup_.trains, UdpReceiver::batch_max - ReceiveRing::slots_max);
+  } else {
+    receiver_.refill(*setup_.trains);
+  }
   arm_tun();
   arm_receive(0);
   arm_receive(1);

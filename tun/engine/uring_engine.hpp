@@ -25,12 +25,13 @@
 #include "tun/engine/send_queue.hpp"
 #include "tun/engine/tun_reader.hpp"
 #include "tun/engine/udp_receiver.hpp"
+#include "tun/engine/uring_setup.hpp"
 
 namespace wgring::tun {
 
 class UringEngine {
  public:
-  UringEngine() noexcept = default;
+  explicit UringEngine(UringForm form = UringForm::full) noexcept : form_(form) {}
   UringEngine(const UringEngine&) = delete;
   UringEngine& operator=(const UringEngine&) = delete;
   ~UringEngine();
@@ -126,6 +127,7 @@ class UringEngine {
     return &socket == &sockets_[0] ? 0 : 1;
   }
 
+  UringForm form_;
   EngineSetup setup_;
   io_uring ring_{};
   bool open_ = false;
@@ -148,7 +150,8 @@ class UringEngine {
   bool tun_ended_ = false;
   bool fresh_ = false;  // wait() has just looked
   bool quiet_ = false;  // the last batch was small
-  bool writes_by_ring_ = true;
+  bool sends_by_ring_ = false;
+  bool writes_by_ring_ = false;
   bool v6_first_ = false;
 };
 

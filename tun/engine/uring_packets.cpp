@@ -66,7 +66,7 @@ void UringEngine::pump(Socket& socket) noexcept {
   }
   while (!socket.queue.empty() && !socket.head_in_ring && !socket.full && !socket.closing) {
     socket.queue.describe(socket.batch);
-    if (quiet_ && socket.batch.size == 1) {
+    if (quiet_ && sends_by_ring_ && socket.batch.size == 1) {
       return send_by_ring(socket);
     }
     settle_send(socket, send_messages(socket.fd,

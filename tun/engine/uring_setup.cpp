@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "tun/engine/receive_ring.hpp"
 #include "tun/fd.hpp"
 #include "tun/wake.hpp"
 
@@ -17,6 +18,9 @@ namespace {
 // change once it is submitted. FAST_POLL: an operation that would wait takes no thread.
 constexpr unsigned features_wanted =
     IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_FAST_POLL;
+
+// Quiet effects: a failure makes a completion, success none.
+constexpr unsigned features_of_full = IORING_FEAT_CQE_SKIP;
 
 constexpr std::array<int, 6> operations_wanted{IORING_OP_READ,     IORING_OP_WRITE,
                                                IORING_OP_SENDMSG,  IORING_OP_RECVMSG,
@@ -52,7 +56,13 @@ long next_result(io_uring& ring, std::uint64_t wanted) noexcept {
 
 // Lives in the frame that also ends the ring: no operation outlives what it points to.
 struct Trial {
+  static constexpr std::size_t slots = 2;
+  static constexpr std::size_t slot_bytes = 64;
   io_uring ring{};
+  std::array<std::uint8_t, slots*(train_headroom_bytes + slot_bytes)> memory{};
+  std::array<std::uint32_t, slots> free_list{};
+  SlotPool pool{memory, free_list, slot_bytes, train_headroom_bytes};
+  ReceiveRing receive_ring;
   std::array<char, 2> sent{'1', '2'};
   std::array<char, 2> received{};
   std::array<iovec, 3> payloads{};
@@ -126,7 +136,56 @@ Status read_later(Trial& trial) noexcept {
   return {};
 }
 
-Status try_ring(Trial& trial) noexcept {
+// One receive brings two datagrams, each into a slot of its own, and stays.
+Status receive_staying(Trial& trial, int from, int to) noexcept {
+  constexpr auto wrong = "io_uring: the self-test of receives that stay (Linux 6.0) failed";
+  if (Status status = trial.receive_ring.open(trial.ring); !status) {
+    return status;
+  }
+  trial.receive_ring.refill(trial.pool);
+  io_uring_sqe* const entry = ::io_uring_get_sqe(&trial.ring);
+  trial.receive_ring.prepare(entry, to);
+  entry->user_data = 6;
+  static_cast<void>(::io_uring_submit_and_get_events(&trial.ring));
+  for (const char& byte : trial.sent) {
+    if (::send(from, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1) {
+      return fail(errno, "send: for the self-test of io_uring");
+    }
+    __kernel_timespec limit{.tv_sec = 1, .tv_nsec = 0};
+    io_uring_cqe* completion = nullptr;
+    if (::io_uring_wait_cqe_timeout(&trial.ring, &completion, &limit) < 0) {
+      return fail(ETIMEDOUT, wrong);
+    }
+    const io_uring_cqe seen{
+        .user_data = completion->user_data, .res = completion->res, .flags = completion->flags};
+    ::io_uring_cqe_seen(&trial.ring, completion);
+    constexpr unsigned flags_wanted = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
+    if (seen.user_data != 6 || seen.res < 0 || (seen.flags & flags_wanted) != flags_wanted) {
+      return fail(seen.res < 0 ? -seen.res : EPROTO, wrong);
+    }
+    const Slot slot = trial.receive_ring.take(seen.flags >> IORING_CQE_BUFFER_SHIFT);
+    noise::Wild wild;
+    std::uint32_t drops = 0;
+    if (trial.receive_ring.parse(slot, wild, drops) != Parsed::ok || wild.bytes != 1 ||
+        slot.bytes()[0] != static_cast<std::uint8_t>(byte)) {
+      return fail(EPROTO, wrong);
+    }
+  }
+  return {};
+}
+
+// Nothing is in flight when the slots go back.
+void end_receive(Trial& trial) noexcept {
+  io_uring_sqe* const entry = ::io_uring_get_sqe(&trial.ring);
+  ::io_uring_prep_cancel64(entry, 6, 0);
+  entry->user_data = 7;
+  static_cast<void>(::io_uring_submit(&trial.ring));
+  while (next_result(trial.ring, 7) == -EPROTO) {
+  }
+  trial.receive_ring.close(trial.ring);
+}
+
+Status try_ring(Trial& trial, UringForm form) noexcept {
   if (Status status = check_operations(trial.ring); !status) {
     return status;
   }
@@ -139,17 +198,25 @@ Status try_ring(Trial& trial) noexcept {
   if (Status status = move_bytes(trial, one.get(), other.get()); !status) {
     return status;
   }
-  return read_later(trial);
+  if (Status status = read_later(trial); !status || form == UringForm::basic) {
+    return status;
+  }
+  const Status status = receive_staying(trial, one.get(), other.get());
+  end_receive(trial);
+  return status;
 }
 
-Error setup_error(int errno_value) noexcept {
+Error setup_error(int errno_value, UringForm form) noexcept {
   switch (errno_value) {
     case ENOSYS:
       return {errno_value, "io_uring_setup: ENOSYS (kernel before 5.1, or built without it)"};
     case EPERM:
       return {errno_value, "io_uring_setup: EPERM (seccomp or kernel.io_uring_disabled)"};
     case EINVAL:
-      return {errno_value, "io_uring_setup: EINVAL (no DEFER_TASKRUN: kernel before 6.1)"};
+      return form == UringForm::full
+                 ? Error{errno_value,
+                         "io_uring_setup: EINVAL (no DEFER_TASKRUN: kernel before 6.1)"}
+                 : Error{errno_value, "io_uring_setup: EINVAL (no CQSIZE: kernel before 5.5)"};
     case ENOMEM:
       return {errno_value, "io_uring_setup: ENOMEM (memory or RLIMIT_MEMLOCK)"};
     case EMFILE:
@@ -162,26 +229,31 @@ Error setup_error(int errno_value) noexcept {
 
 }  // namespace
 
-Status open_ring(io_uring& ring, unsigned entries, unsigned completions) noexcept {
+Status open_ring(io_uring& ring, UringForm form, unsigned entries, unsigned completions) noexcept {
   io_uring_params parameters{};
-  parameters.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
+  parameters.flags = IORING_SETUP_CQSIZE;
+  unsigned wanted = features_wanted;
+  if (form == UringForm::full) {
+    parameters.flags |= IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+    wanted |= features_of_full;
+  }
   parameters.cq_entries = completions;
   if (const int error = ::io_uring_queue_init_params(entries, &ring, &parameters); error < 0) {
-    return std::unexpected(setup_error(-error));
+    return std::unexpected(setup_error(-error, form));
   }
-  if ((parameters.features & features_wanted) != features_wanted) {
+  if ((parameters.features & wanted) != wanted) {
     ::io_uring_queue_exit(&ring);
-    return fail(EOPNOTSUPP, "io_uring_setup: NODROP, SUBMIT_STABLE or FAST_POLL is missing");
+    return fail(EOPNOTSUPP, "io_uring_setup: NODROP, SUBMIT_STABLE, FAST_POLL or CQE_SKIP missing");
   }
   return {};
 }
 
-Status probe_uring() noexcept {
+Status probe_uring(UringForm form) noexcept {
   Trial trial;
-  if (Status status = open_ring(trial.ring, 8, 16); !status) {
+  if (Status status = open_ring(trial.ring, form, 8, 16); !status) {
     return status;
   }
-  const Status status = try_ring(trial);
+  const Status status = try_ring(trial, form);
   ::io_uring_queue_exit(&trial.ring);
   return status;
 }
