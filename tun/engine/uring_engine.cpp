@@ -35,6 +35,9 @@ Status UringEngine::open(const EngineSetup& setup) noexcept {
   open_ = true;
   // Saves a lookup per call; an old kernel goes without.
   static_cast<void>(::io_uring_register_ring_fd(&ring_));
+  // Likewise per operation. Only TUN: it stays for life, and a registered socket would keep its
+  // port for a while after set_sockets().
+  tun_registered_ = ::io_uring_register_files(&ring_, &setup.tun_fd, 1) == 0;
   sends_by_ring_ = writes_by_ring_ = (ring_.features & IORING_FEAT_CQE_SKIP) != 0;
   if (form_ == UringForm::full) {
     if (Status status = receive_ring_.open(ring_); !status) {
@@ -57,6 +60,10 @@ UringEngine::~UringEngine() {
   cancel(alarm_operation_, Kind::alarm, 0);
   drain(true);
   receive_ring_.close(ring_);
+  if (tun_registered_) {
+    // At once, not when the kernel has taken the ring apart: the interface ends with its last file.
+    static_cast<void>(::io_uring_unregister_files(&ring_));
+  }
   ::io_uring_queue_exit(&ring_);
 }
 

@@ -85,6 +85,9 @@ class UringEngine {
   // A turn of so few packets is a quiet one: its effects wait for the next call of the kernel,
   // which is the one that sleeps.
   static constexpr std::size_t quiet_packets_max = 2;
+  // After a look behind a packet of TUN that found nothing, so many are taken to be alone: the next
+  // READ is the look.
+  static constexpr unsigned lone_packets_max = 3;
 
   // --- ring ---
   [[nodiscard]] io_uring_sqe* next_entry() noexcept;
@@ -116,6 +119,7 @@ class UringEngine {
 
   // --- in ---
   void arm_tun() noexcept;
+  void name_tun(io_uring_sqe* entry) const noexcept;
   void arm_receive(std::size_t family) noexcept;
   void reap_tun(Inbox& inbox) noexcept;
   void complete_receive(Socket& socket, const io_uring_cqe& completion) noexcept;
@@ -147,6 +151,8 @@ class UringEngine {
   Notes notes_;              // for the next reap
   bool tun_polled_ = false;  // the kernel does not let a READ wait: ask by POLL_ADD first
   bool tun_more_ = false;
+  unsigned lone_packets_ = 0;  // to come
+  bool tun_registered_ = false;
   bool tun_ended_ = false;
   bool fresh_ = false;  // wait() has just looked
   bool quiet_ = false;  // the last batch was small

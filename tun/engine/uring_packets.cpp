@@ -148,6 +148,7 @@ void UringEngine::prepare_write(std::size_t number) noexcept {
   }
   // What cannot be done at once fails: this is what makes a return from enter() an answer.
   entry->rw_flags = RWF_NOWAIT;
+  name_tun(entry);
   entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
   label(entry, Kind::write, number, delivery_.generation);
   delivery_.packets += write.packets;
@@ -219,7 +220,15 @@ void UringEngine::arm_tun() noexcept {
     const MutableBytes room = reader_.next_room();
     ::io_uring_prep_read(entry, setup_.tun_fd, room.data(), static_cast<unsigned>(room.size()), 0);
   }
+  name_tun(entry);
   start(tun_, entry, Kind::tun, 0);
+}
+
+void UringEngine::name_tun(io_uring_sqe* entry) const noexcept {
+  if (tun_registered_) {
+    entry->fd = 0;
+    entry->flags |= IOSQE_FIXED_FILE;
+  }
 }
 
 void UringEngine::arm_receive(std::size_t family) noexcept {
@@ -273,7 +282,8 @@ void UringEngine::reap_tun(Inbox& inbox) noexcept {
       tun_more_ = true;
     } else if (tun_.result >= 0) {
       reader_.accept(static_cast<std::size_t>(tun_.result), inbox, counters_);
-      tun_more_ = true;
+      tun_more_ = lone_packets_ == 0;
+      lone_packets_ -= tun_more_ ? 0U : 1U;
     } else if (tun_.result == -EAGAIN) {
       tun_polled_ = true;
     } else if (tun_.result == -EBADFD) {
@@ -287,11 +297,13 @@ void UringEngine::reap_tun(Inbox& inbox) noexcept {
   if (!tun_more_ || tun_ended_) {
     return;
   }
+  const std::size_t brought = inbox.plains.size();
   switch (reader_.read(setup_.tun_fd, inbox, counters_)) {
     case TunNext::more:
       break;
     case TunNext::drained:
       tun_more_ = false;
+      lone_packets_ = inbox.plains.size() == brought ? lone_packets_max : 0;
       break;
     case TunNext::gone:
       end_tun();
