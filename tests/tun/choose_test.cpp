@@ -60,6 +60,35 @@ TEST(ChooseEngine, ARingThatCannotBeUsedIsFoundOutByTrying) {
   });
 }
 
+TEST(ChooseEngine, ARingWithoutProvidedSlotsIsTheBasicOne) {
+  const Denied slots{.call = SYS_io_uring_register,
+                     .error = EINVAL,
+                     .any_argument = false,
+                     .argument = IORING_REGISTER_PBUF_RING,
+                     .argument_number = 1};
+  with_denied(slots, [] {
+    const auto choice = choose_engine(EngineKind::automatic);
+    ASSERT_TRUE(choice);
+    EXPECT_EQ(choice->kind, EngineKind::epoll);
+    EXPECT_NE(choice->why.find("PBUF_RING"), std::string_view::npos) << choice->why;
+    const auto asked = choose_engine(EngineKind::uring);
+    ASSERT_TRUE(asked);
+    EXPECT_EQ(asked->kind, EngineKind::uring_basic);
+    EXPECT_EQ(asked->why, choice->why);
+  });
+}
+
+TEST(ChooseEngine, TheBasicRingIsTakenWhenItIsForced) {
+  const auto choice = choose_engine(EngineKind::uring_basic);
+  ASSERT_TRUE(choice);
+  EXPECT_EQ(choice->kind, EngineKind::uring_basic);
+  with_denied({.call = SYS_io_uring_setup, .error = EINVAL}, [] {
+    const auto refused = choose_engine(EngineKind::uring_basic);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().what.find("5.5"), std::string_view::npos) << refused.error().what;
+  });
+}
+
 TEST(ChooseEngine, NamesAreTheOnesOfTheOption) {
   EXPECT_EQ(engine_name(EngineKind::automatic), "auto");
   EXPECT_EQ(engine_name(EngineKind::epoll), "epoll");

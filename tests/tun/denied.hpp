@@ -14,24 +14,27 @@
 
 namespace wgring::tun::test {
 
-// A call, or only those of it whose first argument is this; little-endian machines.
+// A call, or only those of it with this argument; little-endian machines.
 struct Denied {
   unsigned call;
   unsigned error;
   bool any_argument = true;
-  std::uint32_t first_argument = 0;
+  std::uint32_t argument = 0;
+  unsigned argument_number = 0;
 };
 
 // For the calling thread, for good; several add up.
 inline bool deny(const Denied& denied) {
-  const std::uint32_t argument_at = offsetof(seccomp_data, args);
+  const std::uint32_t argument_at =
+      offsetof(seccomp_data, args) +
+      denied.argument_number * static_cast<std::uint32_t>(sizeof(std::uint64_t));
   const std::uint8_t past_argument = denied.any_argument ? 2 : 0;
   const std::array<sock_filter, 7> program{
       sock_filter{BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
       sock_filter{BPF_JMP | BPF_JEQ | BPF_K, 0, 4, denied.call},
       sock_filter{BPF_JMP | BPF_JA, 0, 0, past_argument},
       sock_filter{BPF_LD | BPF_W | BPF_ABS, 0, 0, argument_at},
-      sock_filter{BPF_JMP | BPF_JEQ | BPF_K, 0, 1, denied.first_argument},
+      sock_filter{BPF_JMP | BPF_JEQ | BPF_K, 0, 1, denied.argument},
       sock_filter{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | denied.error},
       sock_filter{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
   const sock_fprog filter{.len = program.size(),

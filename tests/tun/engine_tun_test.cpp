@@ -99,6 +99,28 @@ TYPED_TEST(EngineTunTest, PacketsThatTunRefusesAreCountedAndOthersGoOn) {
   EXPECT_FALSE(this->gone_);
 }
 
+TYPED_TEST(EngineTunTest, ALonePacketThatTunRefusesIsCounted) {
+  this->turn(1ms);
+  this->add_delivers({std::vector<std::uint8_t>(40, 0x00)});
+  this->submit();
+  EXPECT_EQ(this->engine_->counters().tun_errors[IoError::invalid], 1U);
+  EXPECT_EQ(this->engine_->counters().tun_written, 0U);
+}
+
+TYPED_TEST(EngineTunTest, PacketsOfSeveralOutboxesKeepOrderInAQuietTurn) {
+  const Peer host("10.9.0.1");
+  this->turn(1ms);
+  for (const char* const text : {"1", "2", "3"}) {
+    this->add_delivers({inner_udp(host.port(), text)});
+    this->engine_->submit(this->outbox_);
+  }
+  this->turn(1ms);
+  for (const char* const text : {"1", "2", "3"}) {
+    EXPECT_EQ(host.receive(), text);
+  }
+  EXPECT_EQ(this->engine_->counters().tun_written, 3U);
+}
+
 TYPED_TEST(EngineTunTest, ALinkThatIsDownLosesPacketsAndComesBack) {
   const Peer host("10.9.0.1");
   this->set_up("wgt0", false);

@@ -267,7 +267,86 @@ TYPED_TEST(EngineUdpTest, WithoutSocketsDatagramsAreDroppedAndCounted) {
   EXPECT_FALSE(this->fatal_);
 }
 
+// --- in a quiet turn, where effects may be kept for the call that sleeps ---
+
+TYPED_TEST(EngineUdpTest, LoneDatagramsKeepOrderWithTrains) {
+  const Peer peer("127.0.0.1");
+  const noise::Endpoint to{.remote = to_loopback(noise::Family::v4, peer.port()), .source = {}};
+  this->turn(1ms);
+  this->add_train(to, {"1"}, this->pools_.packets());
+  this->engine_->submit(this->outbox_);
+  this->add_train(to, {"2", "3"}, this->pools_.trains());
+  this->engine_->submit(this->outbox_);
+  this->add_train(to, {"4"}, this->pools_.packets());
+  this->submit();
+  for (const char* const text : {"1", "2", "3", "4"}) {
+    EXPECT_EQ(peer.receive(), text);
+  }
+  EXPECT_EQ(peer.receive(50), "") << "one of them left twice";
+  EXPECT_EQ(this->engine_->counters().udp_sent, 4U);
+}
+
+TYPED_TEST(EngineUdpTest, ALoneDatagramThatIsRefusedIsCounted) {
+  this->turn(1ms);
+  this->add_datagram(to_v4({198, 51, 100, 1}, 9), "no route");
+  this->submit();
+  EXPECT_EQ(this->engine_->counters().send_errors[IoError::network_unreachable], 1U);
+  EXPECT_EQ(this->engine_->counters().udp_sent, 0U);
+}
+
+TYPED_TEST(EngineUdpTest, ALoneDatagramGivesUpAStaleSource) {
+  const Peer peer("127.0.0.1");
+  noise::Endpoint endpoint{.remote = to_loopback(noise::Family::v4, peer.port()), .source = {}};
+  endpoint.source.ip = {.family = noise::Family::v4, .bytes = {192, 0, 2, 77}};
+  endpoint.source.interface_index = 99;
+  this->turn(1ms);
+  this->add_train(endpoint, {"alone"}, this->pools_.packets());
+  this->submit();
+  this->turn(1ms);
+  EXPECT_EQ(peer.receive(), "alone");
+  EXPECT_TRUE(this->refused_);
+  EXPECT_EQ(this->engine_->counters().udp_sent, 1U);
+}
+
+TYPED_TEST(EngineUdpTest, WhatIsKeptLeavesBeforeTheSocketsGo) {
+  const Peer peer("127.0.0.1");
+  this->turn(1ms);
+  this->add_datagram(to_loopback(noise::Family::v4, peer.port()), "last");
+  this->engine_->submit(this->outbox_);
+  this->engine_->set_sockets(nullptr);
+  EXPECT_EQ(peer.receive(), "last");
+  EXPECT_EQ(this->engine_->counters().udp_no_socket, 0U);
+}
+
+TYPED_TEST(EngineUdpTest, WhatIsKeptLeavesBeforeTheEngineEnds) {
+  const Peer peer("127.0.0.1");
+  this->turn(1ms);
+  this->add_datagram(to_loopback(noise::Family::v4, peer.port()), "last");
+  this->engine_->submit(this->outbox_);
+  this->engine_.reset();
+  EXPECT_EQ(peer.receive(), "last");
+}
+
 // --- sockets come and go ---
+
+TYPED_TEST(EngineUdpTest, WhatTheOldSocketsBroughtIsKept) {
+  const Peer peer("127.0.0.1");
+  this->turn(1ms);  // a receive waits
+  peer.send("127.0.0.1", this->pair_.port(), "old");
+  // The ring takes it while a train is sent; the other engine leaves it in the socket.
+  this->add_train({.remote = to_loopback(noise::Family::v4, 9), .source = {}}, {"a", "b"},
+                  this->pools_.trains());
+  this->engine_->submit(this->outbox_);
+  auto next = UdpPair::open(0, 0);
+  ASSERT_TRUE(next);
+  this->engine_->set_sockets(&*next);
+  this->pair_ = std::move(*next);
+  peer.send("127.0.0.1", this->pair_.port(), "new");
+  ASSERT_TRUE(
+      this->turn_until([&] { return !this->got_udp_.empty() && this->got_udp_.back() == "new"; }));
+  EXPECT_LE(this->got_udp_.size(), 2U);
+  EXPECT_EQ(this->engine_->counters().udp_kernel_dropped, 0U);
+}
 
 TYPED_TEST(EngineUdpTest, SocketsAreReplacedWhileReceivesAreInFlight) {
   const Peer peer("127.0.0.1");

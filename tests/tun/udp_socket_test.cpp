@@ -85,7 +85,7 @@ TEST_F(UdpPairTest, OptionsAreThoseOfTheProtocol) {
 }
 
 constexpr Denied without(unsigned family, unsigned error = EAFNOSUPPORT) {
-  return {.call = SYS_socket, .error = error, .any_argument = false, .first_argument = family};
+  return {.call = SYS_socket, .error = error, .any_argument = false, .argument = family};
 }
 
 TEST_F(UdpPairTest, WithoutIpv6InTheKernelThereIsV4Alone) {

@@ -20,7 +20,7 @@ struct EngineChoice {
 
 // Tries io_uring in the calling thread's circumstances (seccomp filters differ between threads).
 // An engine that was asked for and cannot be had is an error; who asks for uring gets uring_basic
-// where there is no more. automatic never takes uring_basic (docs/adr/0006).
+// where there is no more. automatic never takes uring_basic (docs/adr/0007).
 [[nodiscard]] Result<EngineChoice> choose_engine(EngineKind wanted) noexcept;
 
 }  // namespace wgring::tun
