@@ -50,6 +50,7 @@ TEST(Options, EachOptionIsTaken) {
   EXPECT_EQ(options.log_level, LogLevel::debug);
   EXPECT_EQ(options.interface_name, "fifteen_letters");
   EXPECT_EQ(accepted({"--engine=epoll", "wg0"}).engine, tun::EngineKind::epoll);
+  EXPECT_EQ(accepted({"--engine=uring-basic", "wg0"}).engine, tun::EngineKind::uring_basic);
   EXPECT_TRUE(accepted({"--foreground", "wg0"}).foreground);
 }
 

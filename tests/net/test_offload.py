@@ -8,6 +8,7 @@ import signal
 
 import pytest
 
+from lab import peers
 from lab.daemon import Implementation
 from lab.pair import DEVICE, Pair
 from lab.run import wait_for
@@ -61,6 +62,15 @@ def test_bulk_traffic_moves_in_trains(lab, each_engine):
         assert not joins or "super_packets_written" in found or "joining_refused" in found
         if not refused and "udp-gro" in working:
             assert "trains_received" in found
+
+
+def test_the_basic_ring_carries_bulk_traffic(lab):
+    """Where there is a ring; a persona has none, and then this is one more run of what it has."""
+    engine = "uring-basic" if "uring" in peers.engines() else peers.engines()[0]
+    pair = Pair(lab, peers.under_test(engine), peers.under_test()).know_endpoint()
+    ping(pair.left.space, pair.right.inner4)
+    carry(pair)
+    assert f"engine: {engine}" in pair.left.daemon.log
 
 
 @pytest.mark.parametrize("name", [*NAMES, "all", "tun-tso,tun-uso,tun-tcp-join,tun-udp-join"])
