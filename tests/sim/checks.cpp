@@ -153,13 +153,16 @@ void Checks::batch(const Host& at, const ArrivedBatch& batch,
   }
 }
 
-void Checks::finish(const Host& host) {
+void Checks::balance(Host& host, std::uint32_t staged) {
   const std::uint64_t dropped = sender_drops(host.device().drops());
-  require(host.totals.tun_packets == host.totals.data_sent + dropped,
+  require(host.totals.tun_packets == host.totals.data_sent + dropped + staged,
           std::string{host.letter()} + ": " + std::to_string(host.totals.tun_packets) +
               " packets came from the TUN, " + std::to_string(host.totals.data_sent) +
-              " were sent and " + std::to_string(dropped) + " counted as dropped");
-  require(host.slots_are_home(), std::string{host.letter()} + ": slots are missing");
+              " were sent, " + std::to_string(dropped) + " counted as dropped and " +
+              std::to_string(staged) + " wait");
+  require(host.slots_taken() == staged,
+          std::string{host.letter()} + ": " + std::to_string(host.slots_taken()) +
+              " slots are taken, " + std::to_string(staged) + " packets wait");
 }
 
 void Checks::finish_flows() {

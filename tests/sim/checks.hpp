@@ -49,8 +49,9 @@ class Checks {
   const SentInner* inner_delivered(const Host& at, Bytes packet);
   // All effects of one on_udp call: `numbers` of ours came out of it, in this order.
   void batch(const Host& at, const ArrivedBatch& batch, std::span<const std::uint32_t> numbers);
-  // At the end, when nothing is staged any more.
-  void finish(const Host& host);
+  // Between two calls, with so many packets staged: each one that came from the TUN was sent, is
+  // counted as dropped or waits; what waits has a slot, and nothing else has.
+  void balance(Host& host, std::uint32_t staged);
   void finish_flows();
 
   void fail(const std::string& what);

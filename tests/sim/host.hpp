@@ -21,7 +21,9 @@ class PoolMemory {
         free_(slots),
         pool_(MutableBytes{bytes_.get(), slots * slot_bytes}, free_, slot_bytes) {}
   [[nodiscard]] SlotPool& pool() noexcept { return pool_; }
-  [[nodiscard]] bool is_whole() const noexcept { return pool_.available() == pool_.slot_count(); }
+  [[nodiscard]] std::size_t taken() const noexcept {
+    return pool_.slot_count() - pool_.available();
+  }
 
  private:
   std::unique_ptr<std::uint8_t[]> bytes_;
@@ -64,9 +66,10 @@ class Host {
   }
   [[nodiscard]] SlotPool& trains() noexcept { return trains_.pool(); }
   [[nodiscard]] SlotPool& packets() noexcept { return packets_.pool(); }
-  [[nodiscard]] bool slots_are_home() const noexcept {
-    return trains_.is_whole() && packets_.is_whole();
+  [[nodiscard]] std::size_t slots_taken() const noexcept {
+    return trains_.taken() + packets_.taken();
   }
+  [[nodiscard]] bool slots_are_home() const noexcept { return slots_taken() == 0; }
   [[nodiscard]] const noise::SocketAddress& address(noise::Family family) const noexcept {
     return family == noise::Family::v6 ? v6 : v4;
   }

@@ -83,6 +83,7 @@ void Scenario::step() {
                  : pace < 950 ? random_.between(200ms, 12s)
                  : pace < 995 ? random_.between(12s, 200s)
                               : random_.between(200s, 1200s));
+  world_.settle();
 }
 
 ScenarioResult Scenario::run() {

@@ -25,6 +25,11 @@ struct CoreTestAccess {
   [[nodiscard]] static std::uint32_t keypair_count(Device& device) noexcept {
     return core(device).keypairs_.used();
   }
+  [[nodiscard]] static std::uint32_t staged_count(Device& device) noexcept {
+    std::uint32_t count = 0;
+    core(device).peers_.for_each([&](const Peer& peer) { count += peer.staged.count(); });
+    return count;
+  }
   static void arm(Device& device, Peer& peer, Timer timer, Instant at) noexcept {
     core(device).arm(peer, timer, at);
   }

@@ -81,6 +81,8 @@ class World {
   void run_for(Duration duration) { run_until(now_ + duration); }
   // All deadlines that are due now.
   void serve_deadlines(Host& host);
+  // What must hold between two steps: every packet and slot accounted for, no deadline missed.
+  void settle();
   // Everything down: nothing may be staged, owed or missing after it.
   void finish();
 
