@@ -200,11 +200,16 @@ std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv
     return EarlyExit{.code = 0, .text = app.help()};
   } catch (const CLI::CallForVersion& version) {
     return EarlyExit{.code = 0, .text = fmt::format("{}\n", version.what())};
+  } catch (const CLI::RequiredError& error) {
+    // What is missing is told before what is unknown, and may be missing because of that.
+    const std::vector<std::string> unknown = app.remaining();
+    return usage_error(unknown.empty() ? error.what()
+                                       : fmt::format("{}: no such option", unknown.front()));
   } catch (const CLI::ParseError& error) {
     return usage_error(error.what());
   }
   if (const auto fault = interface_name_fault(options.interface_name); !fault.empty()) {
-    return usage_error(std::string(fault));
+    return usage_error(fmt::format("IFNAME: {}", fault));
   }
   if (environment_fault) {
     return *environment_fault;

@@ -119,6 +119,9 @@ TEST(Options, OffloadsAreForbiddenByOptionAndVariable) {
 TEST(Options, FaultsAreOneLineAndNameTheCause) {
   const std::pair<std::vector<const char*>, std::string> rows[] = {
       {{}, "IFNAME"},
+      {{"-v"}, "-v"},
+      {{"--no-such", "-f"}, "--no-such"},
+      {{"a/b"}, "IFNAME"},
       {{"wg0", "wg1"}, "wg1"},
       {{"--nonsense", "wg0"}, "--nonsense"},
       {{"--engine=nonsense", "wg0"}, "nonsense"},
