@@ -67,6 +67,14 @@ class SpaceTest : public ::testing::Test {
     ASSERT_EQ(::ioctl(fd.get(), SIOCSIFNETMASK, &request), 0) << name;
     set_up(name);
   }
+  // `address` with /64. The kernel makes its local route on a work queue of its own: until it is
+  // there, what is sent to the address is routed by the prefix and lost.
+  static void add_v6(const std::string& name, const std::string& address) {
+    run("ip -6 addr add " + address + "/64 dev " + name + " nodad");
+    const std::string is_local = "ip -6 route show table local dev " + name + " | grep -q " +
+                                 ("'^local " + address + " '");
+    run("for i in $(seq 500); do " + is_local + " && exit 0; sleep 0.01; done; exit 1");
+  }
   static void run(const std::string& command) {
     ASSERT_EQ(std::system(command.c_str()), 0) << command;
   }

@@ -196,7 +196,7 @@ TEST_F(UdpPairTest, V4SourceAndEcnMakeTheRoundTrip) {
 }
 
 TEST_F(UdpPairTest, V6SourceAndEcnMakeTheRoundTrip) {
-  run("ip -6 addr add fd00::7/64 dev lo nodad");
+  add_v6("lo", "fd00::7");
   const auto ours = UdpPair::open(0, 0);
   const auto theirs = UdpPair::open(0, 0);
   ASSERT_TRUE(ours && theirs);
@@ -219,9 +219,9 @@ TEST_F(UdpPairTest, V6SourceAndEcnMakeTheRoundTrip) {
 }
 
 TEST_F(UdpPairTest, V6LinkLocalKeepsItsScope) {
-  run("ip link add left type veth peer name right && ip link set left up && "
-      "ip link set right up && ip -6 addr add fe80::1/64 dev left nodad && "
-      "ip -6 addr add fe80::2/64 dev right nodad");
+  run("ip link add left type veth peer name right && ip link set left up && ip link set right up");
+  add_v6("left", "fe80::1");
+  add_v6("right", "fe80::2");
   const auto ours = UdpPair::open(0, 0);
   const auto theirs = UdpPair::open(0, 0);
   ASSERT_TRUE(ours && theirs);
