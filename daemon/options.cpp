@@ -143,6 +143,31 @@ std::vector<std::string> words_of(const std::map<std::string, Value>& values) {
   return words;
 }
 
+constexpr std::string_view flags[] = {"--foreground", "--help", "--version"};
+
+// What the library would let pass: for the value that is missing in "--option=" it takes the next
+// word, which may be IFNAME; to a flag it gives whatever value there is.
+std::optional<EarlyExit> find_misplaced_value(int argc, const char* const* argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (word == "--") {
+      break;
+    }
+    const std::size_t equals = word.find('=');
+    if (!word.starts_with("--") || equals == std::string_view::npos) {
+      continue;
+    }
+    const std::string_view option = word.substr(0, equals);
+    if (std::ranges::find(flags, option) != std::end(flags)) {
+      return usage_error(fmt::format("{}: takes no value", option));
+    }
+    if (equals + 1 == word.size()) {
+      return usage_error(fmt::format("{}: no value", option));
+    }
+  }
+  return std::nullopt;
+}
+
 void declare(CLI::App& app, Options& options, Words& words) {
   app.footer(footer);
   app.set_version_flag("--version", "wgring " WGRING_VERSION, "Print the version and exit");
@@ -191,6 +216,9 @@ std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv
                                                const Environment& environment) {
   Options options;
   const auto environment_fault = take_environment(environment, options);
+  if (auto fault = find_misplaced_value(argc, argv)) {
+    return *fault;
+  }
   CLI::App app{description, "wgring"};
   Words words;
   declare(app, options, words);
