@@ -22,8 +22,17 @@ struct JobRunner {
   std::uint32_t threads = 1;  // at most so many jobs run at the same time
   // Whether a batch of so many bytes is worth being divided now. Asked before any of its work.
   bool (*worth)(void* context, std::size_t bytes) noexcept = nullptr;
-  // Returns when all jobs are done; what they wrote is seen by the caller.
+  // Returns when all jobs are done; what they wrote is seen by the caller. Called with two or more.
   void (*run)(void* context, const Jobs& jobs) noexcept = nullptr;
+
+  // One alone needs nobody.
+  void run_all(const Jobs& jobs) const noexcept {
+    if (jobs.count == 1) {
+      jobs.run(jobs.work, 0);
+    } else if (jobs.count > 1) {
+      run(context, jobs);
+    }
+  }
 };
 
 }  // namespace wgring::noise

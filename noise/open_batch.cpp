@@ -29,12 +29,7 @@ void OpenBatch::add(const Wild& wild, std::uint32_t offset, const DataRun& run, 
 
 void OpenBatch::run(const crypto::Aead& aead, const JobRunner& runner) noexcept {
   aead_ = &aead;
-  const Jobs jobs{.run = run_job, .work = this, .count = cuts_.finish()};
-  if (jobs.count == 1) {
-    run_job(this, 0);
-  } else if (jobs.count > 1) {
-    runner.run(runner.context, jobs);
-  }
+  runner.run_all({.run = run_job, .work = this, .count = cuts_.finish()});
 }
 
 const OpenBatch::Opened* OpenBatch::take(const Wild& wild, std::uint32_t offset) noexcept {

@@ -50,12 +50,7 @@ void SealBatch::add_part(BytesOf<32> key, const Splitter& splitter, Part part) n
 
 void SealBatch::run(const crypto::Aead& aead, const JobRunner& runner) noexcept {
   aead_ = &aead;
-  const Jobs jobs{.run = run_job, .work = this, .count = cuts_.finish()};
-  if (jobs.count == 1) {
-    run_job(this, 0);
-  } else if (jobs.count > 1) {
-    runner.run(runner.context, jobs);
-  }
+  runner.run_all({.run = run_job, .work = this, .count = cuts_.finish()});
   segments_.clear();
   calls_.clear();
   splitters_.clear();

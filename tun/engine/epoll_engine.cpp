@@ -232,14 +232,7 @@ void EpollEngine::write(const WritePlan::Write& write) noexcept {
 }
 
 long EpollEngine::write_pieces(std::span<const iovec> pieces) noexcept {
-  if (tun_ended_) {
-    return -EBADFD;
-  }
-  long result = 0;
-  do {
-    result = write_packet(setup_.tun_fd, pieces);
-  } while (result == -EINTR);
-  return result;
+  return tun_ended_ ? -EBADFD : write_packet(setup_.tun_fd, pieces);
 }
 
 void EpollEngine::settle_write(long result, std::uint32_t packets) noexcept {

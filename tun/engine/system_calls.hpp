@@ -32,10 +32,13 @@ namespace wgring::tun {
   return bytes >= 0 ? bytes : -errno;
 }
 
+// Again where a signal came between: a packet is not lost by that.
 [[nodiscard]] inline long write_packet(int fd, std::span<const iovec> pieces) noexcept {
-  const ssize_t bytes = pieces.size() == 1
-                            ? ::write(fd, pieces[0].iov_base, pieces[0].iov_len)
-                            : ::writev(fd, pieces.data(), static_cast<int>(pieces.size()));
+  ssize_t bytes = 0;
+  do {
+    bytes = pieces.size() == 1 ? ::write(fd, pieces[0].iov_base, pieces[0].iov_len)
+                               : ::writev(fd, pieces.data(), static_cast<int>(pieces.size()));
+  } while (bytes < 0 && errno == EINTR);
   return bytes >= 0 ? bytes : -errno;
 }
 

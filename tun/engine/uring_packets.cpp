@@ -191,14 +191,7 @@ void UringEngine::write_alone(const WritePlan::Write& write) noexcept {
 }
 
 long UringEngine::write_pieces(std::span<const iovec> pieces) noexcept {
-  if (tun_ended_) {
-    return -EBADFD;
-  }
-  long result = 0;
-  do {
-    result = write_packet(setup_.tun_fd, pieces);
-  } while (result == -EINTR);
-  return result;
+  return tun_ended_ ? -EBADFD : write_packet(setup_.tun_fd, pieces);
 }
 
 void UringEngine::settle_write(long result, std::uint32_t packets) noexcept {
