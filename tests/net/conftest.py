@@ -1,5 +1,6 @@
 """Fixtures and the rules of the run: what it needs, what it may not leave behind."""
 
+import collections
 import pathlib
 import signal
 import sys
@@ -23,6 +24,12 @@ def host_state():
     shown = run(["ip", "-o", "link"]).out.splitlines()
     links = sorted(line.split(":")[1].strip() for line in shown)
     return {"sockets": sockets, "links": links}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--part", default="1/1", metavar="K/N",
+                     help="only the K-th of N parts of the tests, split by file: they spend most "
+                          "of their time waiting, so parts may run at the same time")
 
 
 def pytest_sessionstart(session):
@@ -76,12 +83,34 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"NOT RUN: {line}", red=True, bold=True)
 
 
+def paths_of_part(items, part):
+    """The files of the part "K/N": the largest first, each to the part with the fewest cases."""
+    number, count = (int(word) for word in part.split("/"))
+    if not 1 <= number <= count:
+        raise pytest.UsageError(f"--part {part}: K of K/N is 1 to N")
+    sizes = collections.Counter(item.path for item in items)
+    cases = [0] * count
+    paths = set()
+    for path, size in sorted(sizes.items(), key=lambda file: (-file[1], file[0])):
+        lightest = cases.index(min(cases))
+        cases[lightest] += size
+        if lightest == number - 1:
+            paths.add(path)
+    return paths
+
+
+def keep_only(config, items, wanted):
+    left_out = [item for item in items if not wanted(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if wanted(item)]
+
+
 def pytest_collection_modifyitems(config, items):
     """`ours` tests have no meaning for a stand-in; what runs in the background is asked last."""
     if peers.STANDIN:
-        ours = [item for item in items if item.get_closest_marker("ours")]
-        config.hook.pytest_deselected(items=ours)
-        items[:] = [item for item in items if item not in ours]
+        keep_only(config, items, lambda item: not item.get_closest_marker("ours"))
+    paths = paths_of_part(items, config.getoption("part"))
+    keep_only(config, items, lambda item: item.path in paths)
     items.sort(key=lambda item: item.get_closest_marker("background") is not None)
 
 
