@@ -20,6 +20,8 @@ inline constexpr std::size_t plain_batch_max = 64;
 inline constexpr std::size_t train_segments_max = 64;
 inline constexpr std::size_t received_segments_max = 128;  // a kernel may join more than we do
 inline constexpr std::size_t train_bytes_max = 65'507;     // largest UDP payload over IPv4
+inline constexpr std::uint32_t handshakes_per_turn =
+    4;  // messages that cost scalar multiplications
 
 // One receive: a datagram, or a train of them when the kernel joined a run (UDP_GRO). Nothing
 // about its bytes is known. Owns its slot: data is opened in place and leaves in the same slot.
@@ -37,13 +39,14 @@ struct Wild {
   return wild.stride_bytes == 0 ? wild.bytes : std::min(wild.stride_bytes, wild.bytes);
 }
 
-// One TUN read: an inner packet, or a super-packet that stands for many (`offload` says how it is
-// cut). The bytes and plain_tailroom_bytes behind them are a loan until on_tun() returns, and may
-// be overwritten by it.
+// One TUN read, here or of another shard: an inner packet, or a super-packet that stands for many
+// (`offload` says how it is cut). The bytes and plain_tailroom_bytes behind them are a loan until
+// on_tun() returns, and may be overwritten by it.
 struct Plain {
   std::uint8_t* data = nullptr;
   std::uint32_t bytes = 0;
   VnetHeader offload{};
+  bool handed = false;  // by another shard, which took the peer for one of ours
 };
 
 }  // namespace wgring::noise

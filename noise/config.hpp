@@ -50,6 +50,7 @@ struct PeerStatus {
   std::uint64_t tx_bytes = 0;
   std::uint16_t persistent_keepalive_s = 0;
   std::uint32_t prefix_count = 0;
+  std::uint32_t shard = 0;  // whose endpoint, times and bytes are those of the peer
 };
 
 }  // namespace wgring::noise

@@ -20,6 +20,7 @@
 #include "noise/peer_table.hpp"
 #include "noise/ratelimiter.hpp"
 #include "noise/seal_batch.hpp"
+#include "noise/shard_of.hpp"
 #include "noise/token_bucket.hpp"
 #include "noise/train_builder.hpp"
 
@@ -28,7 +29,6 @@ namespace wgring::noise {
 // Work of one turn that is bounded so that data never waits long for handshakes: a message costs
 // a BLAKE2s, one that is processed costs several scalar multiplications (some 40 us each).
 inline constexpr std::uint32_t handshake_messages_per_turn = 64;
-inline constexpr std::uint32_t handshakes_per_turn = 4;
 
 // The turn in progress: its time, its outbox, and what it may still spend.
 struct Turn {
@@ -61,6 +61,7 @@ class Core {
   // Device's own calls; see there.
   void on_udp(std::span<Wild> batch, Now now, Outbox& outbox) noexcept;
   [[nodiscard]] std::size_t on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept;
+  void on_initiations(std::span<const HandedInitiation> batch, Now now, Outbox& outbox) noexcept;
   void on_deadline(Now now, Outbox& outbox) noexcept;
   [[nodiscard]] Deadline next_deadline() const noexcept;
   void set_link(bool up, Now now, Outbox& outbox) noexcept;
@@ -82,6 +83,10 @@ class Core {
   friend class SealRun;
   friend struct CoreTestAccess;  // tests: counters near their limits, internals by name
 
+  [[nodiscard]] bool lives_here(const Peer& peer) const noexcept {
+    return peer.shard == setup_.shard;
+  }
+
   // --- turns (core.cpp) ---
   [[nodiscard]] Turn begin_turn(Now now, Outbox& outbox) noexcept;
   void end_turn(Turn& turn) noexcept;
@@ -98,6 +103,7 @@ class Core {
   void send_one(Peer& peer, const Plain& packet, std::uint8_t ecn, SealRun& run,
                 Turn& turn) noexcept;
   void refuse(Drop reason, const Plain& packet, Turn& turn) noexcept;
+  void hand_over(const Plain& packet, const Peer& peer, Turn& turn) noexcept;
   void stage(Peer& peer, const Plain& packet) noexcept;
   void send_staged(Peer& peer, Turn& turn) noexcept;
   void send_keepalive(Peer& peer, Turn& turn) noexcept;
@@ -144,6 +150,7 @@ class Core {
   void process_handshake(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept;
   [[nodiscard]] bool admit(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept;
   void receive_initiation(const QueuedHandshake& queued, Turn& turn) noexcept;
+  void hand_over(const QueuedHandshake& initiation, const Peer& peer, Turn& turn) noexcept;
   void receive_response(const QueuedHandshake& queued, Turn& turn) noexcept;
   void receive_cookie_reply(const QueuedHandshake& queued, Turn& turn) noexcept;
   void queue_initiation(Peer& peer, bool is_retry, Turn& turn) noexcept;

@@ -22,7 +22,7 @@ void Core::set_link(bool up, Now now, Outbox& outbox) noexcept {
 }
 
 void Core::start_peer(Peer& peer, Turn& turn) noexcept {
-  if (peer.persistent_keepalive_s != 0) {
+  if (peer.persistent_keepalive_s != 0 && lives_here(peer)) {
     send_keepalive(peer, turn);
   }
 }
@@ -115,6 +115,7 @@ Status Core::apply_peer(const PeerUpdate& update, Now now, Outbox& outbox) noexc
   }
   if (peer == nullptr) {
     peer = &peers_.insert(update.public_key);
+    peer->shard = shard_of(update.public_key, setup_.shard_bits);
   }
   apply_fields(*peer, update, turn);
   end_turn(turn);
@@ -132,7 +133,7 @@ void Core::apply_fields(Peer& peer, const PeerUpdate& update, Turn& turn) noexce
   if (update.persistent_keepalive_s) {
     const bool starts = peer.persistent_keepalive_s == 0 && *update.persistent_keepalive_s != 0;
     peer.persistent_keepalive_s = *update.persistent_keepalive_s;
-    if (starts && link_up_) {
+    if (starts && link_up_ && lives_here(peer)) {
       send_keepalive(peer, turn);
     }
   }
@@ -186,7 +187,8 @@ bool Core::next_peer(std::uint64_t after_serial, PeerStatus& status) const noexc
                       .rx_bytes = peer->rx_bytes,
                       .tx_bytes = peer->tx_bytes,
                       .persistent_keepalive_s = peer->persistent_keepalive_s,
-                      .prefix_count = allowed_ips_.prefix_count(peer->id)};
+                      .prefix_count = allowed_ips_.prefix_count(peer->id),
+                      .shard = peer->shard};
   return true;
 }
 

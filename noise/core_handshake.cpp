@@ -28,7 +28,7 @@ void Core::process_handshake(const QueuedHandshake& queued, bool under_load, Tur
   if (type == MessageType::cookie_reply) {
     return receive_cookie_reply(queued, turn);
   }
-  if (!admit(queued, under_load, turn)) {
+  if (!queued.admitted && !admit(queued, under_load, turn)) {
     return;
   }
   turn.handshakes_left -= 1;
@@ -73,6 +73,20 @@ bool Core::admit(const QueuedHandshake& queued, bool under_load, Turn& turn) noe
 }
 
 // --- initiation ---
+
+// Those that another shard let in: mac1 was right, and load and cookie were its affair.
+void Core::on_initiations(std::span<const HandedInitiation> batch, Now now,
+                          Outbox& outbox) noexcept {
+  Turn turn = begin_turn(now, outbox);
+  for (const HandedInitiation& handed : batch) {
+    if (!link_up_) {
+      drops_.add(Drop::link_down);
+    } else if (!handshakes_.push(handed.message, handed.source, handed.destination, true)) {
+      drops_.add(Drop::handshake_queue_full);
+    }
+  }
+  end_turn(turn);
+}
 
 void Core::queue_initiation(Peer& peer, bool is_retry, Turn& turn) noexcept {
   if (!is_retry) {
@@ -136,6 +150,9 @@ void Core::receive_initiation(const QueuedHandshake& queued, Turn& turn) noexcep
   const auto message = fixed<InitiationLayout::size>(queued.view());
   auto opened = open_initiation(message, identity_);
   Peer* const peer = opened ? peers_.find(opened->initiator()) : nullptr;
+  if (peer != nullptr && !lives_here(*peer)) {
+    return hand_over(queued, *peer, turn);
+  }
   const bool crosses =
       peer != nullptr && peer->handshake.state() == HandshakeState::created_initiation;
   if (peer == nullptr || !peer->handshake.accept_initiation(std::move(*opened), identity_,
@@ -157,6 +174,13 @@ void Core::receive_initiation(const QueuedHandshake& queued, Turn& turn) noexcep
   peer->rx_bytes += queued.bytes;
   any_received(*peer);
   traversal(*peer, turn);
+}
+
+void Core::hand_over(const QueuedHandshake& initiation, const Peer& peer, Turn& turn) noexcept {
+  turn.outbox.handed_initiations.push_back({.message = initiation.message,
+                                            .source = initiation.source,
+                                            .destination = initiation.destination,
+                                            .shard = peer.shard});
 }
 
 // --- response ---

@@ -76,6 +76,9 @@ void Core::send_plain(const Plain& packet, SealRun& run, Turn& turn) noexcept {
     return refuse(Drop::no_route, packet, turn);
   }
   Peer& peer = peers_[id];
+  if (!lives_here(peer)) {
+    return hand_over(packet, peer, turn);
+  }
   if (!peer.endpoint.remote.is_set()) {
     return refuse(Drop::no_endpoint, packet, turn);
   }
@@ -121,6 +124,15 @@ void Core::send_one(Peer& peer, const Plain& packet, std::uint8_t ecn, SealRun& 
     case SealRun::Added::too_long:
       return drops_.add(Drop::too_long);
   }
+}
+
+// Handed to us and not ours: the prefix is moving, and one of us does not know it yet. Handed on it
+// might go round for as long as that takes.
+void Core::hand_over(const Plain& packet, const Peer& peer, Turn& turn) noexcept {
+  if (packet.handed) {
+    return drops_.add(Drop::no_route);
+  }
+  turn.outbox.handed_plains.push_back({.packet = packet, .shard = peer.shard});
 }
 
 // Section 16: the sender is told; the error never leaves this host.

@@ -48,6 +48,10 @@ void Device::on_udp(std::span<Wild> batch, Now now, Outbox& outbox) noexcept {
 std::size_t Device::on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept {
   return core_->on_tun(batch, now, outbox);
 }
+void Device::on_initiations(std::span<const HandedInitiation> batch, Now now,
+                            Outbox& outbox) noexcept {
+  core_->on_initiations(batch, now, outbox);
+}
 void Device::on_deadline(Now now, Outbox& outbox) noexcept { core_->on_deadline(now, outbox); }
 Deadline Device::next_deadline() const noexcept { return core_->next_deadline(); }
 

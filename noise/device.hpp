@@ -34,10 +34,10 @@ struct DeviceSetup {
   const crypto::Aead* aead = nullptr;
   SlotPool* train_pool = nullptr;   // slots of at least train_bytes_max + 32
   SlotPool* packet_pool = nullptr;  // slots of at least 2048: handshakes, staged packets
-  std::uint32_t shard = 0;          // low bits of every receiver index
-  std::uint32_t shard_bits = 0;
-  Now now;             // the first turn's
-  JobRunner runner{};  // who else may seal and open; default: nobody
+  std::uint32_t shard = 0;          // of 2^shard_bits, see shard_of(); low bits of receiver indices
+  std::uint32_t shard_bits = 0;     // up to shard_bits_max
+  Now now;                          // the first turn's
+  JobRunner runner{};               // who else may seal and open; default: nobody
 };
 
 // Owner: one shard. Thread: that shard's only. Order: every call takes the turn's Now, whose
@@ -57,6 +57,8 @@ class Device {
   // At most plain_batch_max. Returns how many of the first were taken, at least one: the others do
   // not fit this turn's trains and wait for a call of their own, after the outbox was drained.
   [[nodiscard]] std::size_t on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept;
+  // At most handshakes_per_turn, of another shard's outbox.
+  void on_initiations(std::span<const HandedInitiation> batch, Now now, Outbox& outbox) noexcept;
   // Timers that are due and work put off from earlier turns. Early is harmless, late is correct.
   void on_deadline(Now now, Outbox& outbox) noexcept;
   [[nodiscard]] Deadline next_deadline() const noexcept;

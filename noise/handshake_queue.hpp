@@ -15,6 +15,7 @@ struct QueuedHandshake {
   std::uint32_t bytes = 0;
   SocketAddress source;
   LocalSource destination;
+  bool admitted = false;                        // at the door of another shard
   ByteArray<InitiationLayout::size> message{};  // the largest of them
 
   [[nodiscard]] Bytes view() const noexcept { return Bytes{message}.first(bytes); }
@@ -30,7 +31,7 @@ class HandshakeQueue {
   }
 
   [[nodiscard]] bool push(Bytes message, const SocketAddress& source,
-                          const LocalSource& destination) noexcept {
+                          const LocalSource& destination, bool admitted = false) noexcept {
     if (count_ == incoming_handshakes_max) {
       return false;
     }
@@ -38,6 +39,7 @@ class HandshakeQueue {
     at.bytes = static_cast<std::uint32_t>(message.size());
     at.source = source;
     at.destination = destination;
+    at.admitted = admitted;
     copy_bytes(at.message, message);
     count_ += 1;
     return true;

@@ -8,6 +8,7 @@
 #include "base/slot_pool.hpp"
 #include "noise/batch.hpp"
 #include "noise/endpoint.hpp"
+#include "noise/messages.hpp"
 
 namespace wgring::noise {
 
@@ -57,6 +58,20 @@ struct Deliver {
   std::uint32_t inner_count = 0;
 };
 
+// What another shard has to do, for the peer lives there. Given to the Device of `shard`:
+// a packet from TUN, by on_tun(). Its bytes are the loan they were; nobody wrote to them.
+struct HandedPlain {
+  Plain packet;
+  std::uint32_t shard = 0;
+};
+// An initiation that passed the door (mac1, load, cookie), by on_initiations().
+struct HandedInitiation {
+  ByteArray<InitiationLayout::size> message{};
+  SocketAddress source;
+  LocalSource destination;
+  std::uint32_t shard = 0;
+};
+
 enum class EventKind : std::uint8_t {
   handshake_initiated,
   handshake_completed,
@@ -78,20 +93,26 @@ struct Outbox {
   static constexpr std::size_t delivers_max = wild_batch_max + plain_batch_max;
   static constexpr std::size_t inners_max = wild_batch_max * train_segments_max + plain_batch_max;
   static constexpr std::size_t events_max = 64;
+  static constexpr std::size_t initiations_max = handshakes_per_turn;
 
   FixedVector<Transmit, transmits_max> transmits;
   FixedVector<Deliver, delivers_max> delivers;
   FixedVector<Inner, inners_max> inners;
   FixedVector<Event, events_max> events;
+  FixedVector<HandedPlain, plain_batch_max> handed_plains;
+  FixedVector<HandedInitiation, initiations_max> handed_initiations;
 
   [[nodiscard]] bool empty() const noexcept {
-    return transmits.empty() && delivers.empty() && inners.empty() && events.empty();
+    return transmits.empty() && delivers.empty() && inners.empty() && events.empty() &&
+           handed_plains.empty() && handed_initiations.empty();
   }
   void clear() noexcept {
     transmits.clear();
     delivers.clear();
     inners.clear();
     events.clear();
+    handed_plains.clear();
+    handed_initiations.clear();
   }
 };
 

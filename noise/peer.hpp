@@ -22,6 +22,7 @@ struct Peer {
   Peer() noexcept = default;
 
   PeerId id = no_peer;
+  std::uint32_t shard = 0;   // where it lives; elsewhere only its configuration is of use
   std::uint64_t serial = 0;  // insertion order
   PeerId older = no_peer;    // neighbours in insertion order
   PeerId younger = no_peer;

@@ -65,8 +65,8 @@ Host::Host(const HostSetup& setup, Now now)
                                      .aead = &crypto::aead_boringssl(),
                                      .train_pool = &trains_.pool(),
                                      .packet_pool = &packets_.pool(),
-                                     .shard = 0,
-                                     .shard_bits = 0,
+                                     .shard = setup.shard,
+                                     .shard_bits = setup.shard_bits,
                                      .now = now,
                                      .runner = setup.runner});
   WG_ASSERT(opened.has_value());

@@ -37,6 +37,8 @@ struct HostSetup {
   std::size_t train_slots = 96;
   std::size_t packet_slots = 8192;
   bool with_key = true;
+  std::uint32_t shard = 0;
+  std::uint32_t shard_bits = 0;
   noise::JobRunner runner{};
 };
 

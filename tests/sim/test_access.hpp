@@ -40,6 +40,11 @@ struct CoreTestAccess {
   [[nodiscard]] static std::size_t queued_handshakes(Device& device) noexcept {
     return core(device).handshakes_.count();
   }
+  // As if it had just been received.
+  [[nodiscard]] static bool queue_handshake(Device& device, Bytes message,
+                                            const SocketAddress& source) noexcept {
+    return core(device).handshakes_.push(message, source, {});
+  }
 };
 
 }  // namespace wgring::noise
