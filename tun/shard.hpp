@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <type_traits>
 #include <utility>
 
@@ -14,12 +15,20 @@
 #include "noise/device.hpp"
 #include "tun/engine/choose.hpp"
 #include "tun/engine/counters.hpp"
+#include "tun/inlet.hpp"
 #include "tun/lanes.hpp"
 #include "tun/offload/offloads.hpp"
 #include "tun/offload/write_plan.hpp"
 #include "tun/udp_socket.hpp"
 
 namespace wgring::tun {
+
+// Which of the shards of an interface. All have the same configuration, see noise/shard_of.hpp.
+struct ShardPlace {
+  std::uint32_t shard = 0;
+  std::uint32_t shard_bits = 0;
+  std::span<Inlet> inlets;  // of all, this one's as well; a loan until all are destroyed
+};
 
 struct ShardSetup {
   int tun_fd = -1;  // a loan until the shard is destroyed
@@ -30,6 +39,7 @@ struct ShardSetup {
   MemorySource memory;
   noise::Entropy entropy;
   LanePolicy lanes{};
+  ShardPlace place{};  // default: there is one only
 };
 
 // What a task sees on the shard's thread.
@@ -54,10 +64,17 @@ class ShardContext {
   void (*set_sockets_)(void*, const UdpPair*) noexcept = nullptr;
 };
 
+struct HandOverCounters {
+  std::uint64_t given = 0;  // packets and initiations for peers of other shards
+  std::uint64_t taken = 0;
+  std::uint64_t full = 0;  // lost: the other shard had not made room
+};
+
 struct ShardStats {
   noise::DropCounters drops;
   EngineCounters engine;
   LaneCounters lanes;
+  HandOverCounters hand_over;
   std::uint64_t turns = 0;  // batches, including empty ones after a wake-up
   std::uint64_t waits = 0;  // times the thread went to sleep
 };

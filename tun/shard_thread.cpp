@@ -15,9 +15,11 @@ namespace wgring::tun {
 
 Status ShardThread::start(const ShardSetup& setup) noexcept {
   setup_ = setup;
-  Status status = wake_.open();
-  if (status) {
-    status = notify_.open();
+  Status status = notify_.open();
+  if (!setup.place.inlets.empty()) {
+    inlet_ = &setup.place.inlets[setup.place.shard];
+  } else if (status) {
+    status = own_inlet_.open(0, 1);
   }
   if (status) {
     status = pools_.open();
@@ -47,7 +49,7 @@ Status ShardThread::start(const ShardSetup& setup) noexcept {
 ShardThread::~ShardThread() {
   if (started_) {
     stop_.store(true, std::memory_order_relaxed);
-    wake_.wake();
+    inlet_->wake();
     WG_ASSERT(::pthread_join(thread_, nullptr) == 0);
   }
 }
@@ -59,7 +61,7 @@ void ShardThread::run_task(TaskFunction function, void* task) noexcept {
   const std::uint32_t done = tasks_done_.load(std::memory_order_relaxed);
   // Pairs with the acquire in serve_task().
   task_.store(&entry, std::memory_order_release);
-  wake_.wake();
+  inlet_->wake();
   // Pairs with the release in serve_task(): what the task wrote is seen.
   tasks_done_.wait(done, std::memory_order_acquire);
 }
@@ -85,6 +87,7 @@ Notices ShardThread::take_notices() noexcept {
 void ShardThread::copy_stats(const ShardContext& context, ShardStats& stats) const noexcept {
   stats.drops = context.device.drops();
   stats.lanes = lanes_.counters();
+  stats.hand_over = hand_over_;
   stats.engine = epoll_ ? epoll_->counters() : uring_->counters();
   stats.turns = turns_;
   stats.waits = waits_;
@@ -134,8 +137,8 @@ Status ShardThread::open() noexcept {
                                                       .aead = setup_.aead,
                                                       .train_pool = &pools_.trains(),
                                                       .packet_pool = &pools_.packets(),
-                                                      .shard = 0,
-                                                      .shard_bits = 0,
+                                                      .shard = setup_.place.shard,
+                                                      .shard_bits = setup_.place.shard_bits,
                                                       .now = now_,
                                                       .runner = lanes_.runner()});
   if (!device) {
@@ -144,7 +147,7 @@ Status ShardThread::open() noexcept {
   device_.emplace(std::move(*device));
   const EngineSetup setup{
       .tun_fd = setup_.tun_fd,
-      .wake_fd = wake_.fd(),
+      .wake_fd = inlet_->wake_fd(),
       .trains = &pools_.trains(),
       .packets = &pools_.packets(),
       .vnet = setup_.vnet,
@@ -175,9 +178,10 @@ void ShardThread::turn(E& engine) noexcept {
   turns_ += 1;
   engine.arm();
   const Instant due = device_->next_deadline().at;
-  if (due > now_.boottime && engine.may_sleep()) {
+  if (due > now_.boottime && engine.may_sleep() && inlet_->begin_sleep()) {
     waits_ += 1;
     engine.wait(due);
+    inlet_->end_sleep();
   }
   inbox_.clear();
   engine.reap(inbox_);
@@ -186,6 +190,7 @@ void ShardThread::turn(E& engine) noexcept {
     lanes_.note_turn();
   }
   deliver_inbox(engine);
+  take_handed(engine);
   run_deadlines(engine);
   serve_task(engine);
 }
@@ -196,15 +201,58 @@ void ShardThread::deliver_inbox(E& engine) noexcept {
     device_->on_udp({inbox_.wilds.begin(), inbox_.wilds.size()}, now_, outbox_);
     submit(engine);
   }
-  for (std::span<const noise::Plain> left{inbox_.plains.begin(), inbox_.plains.size()};
-       !left.empty();) {
-    left = left.subspan(device_->on_tun(left, now_, outbox_));
-    submit(engine);
-  }
+  deliver_plains(engine, {inbox_.plains.begin(), inbox_.plains.size()});
   if (inbox_.notes.sources_refused) {
     device_->forget_sources();
   }
   publish_notes(inbox_.notes);
+}
+
+template <Engine E>
+void ShardThread::deliver_plains(E& engine, std::span<const noise::Plain> plains) noexcept {
+  while (!plains.empty()) {
+    plains = plains.subspan(device_->on_tun(plains, now_, outbox_));
+    submit(engine);
+  }
+}
+
+// One batch of each: the others of this turn are not kept waiting.
+template <Engine E>
+void ShardThread::take_handed(E& engine) noexcept {
+  inlet_->for_each([&](HandOver& ring) {
+    ring.take(handed_);
+    hand_over_.taken += handed_.plains.size() + handed_.initiations.size();
+    if (!handed_.initiations.empty()) {
+      device_->on_initiations({handed_.initiations.begin(), handed_.initiations.size()}, now_,
+                              outbox_);
+      submit(engine);
+    }
+    deliver_plains(engine, {handed_.plains.begin(), handed_.plains.size()});
+    ring.release();
+    handed_.clear();
+  });
+}
+
+// Copies: the bytes of TUN are a loan until the next arm().
+void ShardThread::hand_over() noexcept {
+  std::uint32_t shards = 0;  // a bit each
+  const auto give = [&](const auto& item, std::uint32_t shard) {
+    const bool pushed = setup_.place.inlets[shard].from(setup_.place.shard).push(item);
+    (pushed ? hand_over_.given : hand_over_.full) += 1;
+    shards |= std::uint32_t{1} << shard;
+  };
+  for (const noise::HandedPlain& handed : outbox_.handed_plains) {
+    give(handed.packet, handed.shard);
+  }
+  for (const noise::HandedInitiation& handed : outbox_.handed_initiations) {
+    give(handed, handed.shard);
+  }
+  for (std::uint32_t shard = 0; shards != 0; ++shard, shards >>= 1U) {
+    if ((shards & 1U) != 0) {
+      setup_.place.inlets[shard].from(setup_.place.shard).publish();
+      setup_.place.inlets[shard].rouse();
+    }
+  }
 }
 
 template <Engine E>
@@ -252,6 +300,9 @@ void ShardThread::submit(E& engine) noexcept {
   if (!outbox_.events.empty()) {
     publish_events();
   }
+  if (!outbox_.handed_plains.empty() || !outbox_.handed_initiations.empty()) {
+    hand_over();
+  }
   if (failed_) {
     outbox_.clear();
   } else if (!outbox_.transmits.empty() || !outbox_.delivers.empty()) {
@@ -265,9 +316,9 @@ template <Engine E>
 void ShardThread::run_without_engine(E& engine) noexcept {
   engine.set_sockets(nullptr);
   while (!stopping()) {
-    pollfd wake{.fd = wake_.fd(), .events = POLLIN, .revents = 0};
+    pollfd wake{.fd = inlet_->wake_fd(), .events = POLLIN, .revents = 0};
     static_cast<void>(::poll(&wake, 1, -1));
-    wake_.clear();
+    inlet_->clear_wake();
     serve_task(engine);
   }
 }

@@ -1,7 +1,7 @@
 // ShardThread: what is behind Shard; the loop of the data path.
 //
-// One turn:  1 arm   2 sleep if nothing is due   3 reap   4 core: UDP, then TUN, then deadlines
-//            5 a task of the control thread
+// One turn:  1 arm   2 sleep if nothing is due   3 reap   4 core: UDP, then TUN, then what other
+//            shards left, then deadlines   5 a task of the control thread
 // After each call into the core its effects are submitted before anything else happens.
 #pragma once
 
@@ -16,6 +16,7 @@
 #include "noise/outbox.hpp"
 #include "tun/engine/epoll_engine.hpp"
 #include "tun/engine/uring_engine.hpp"
+#include "tun/inlet.hpp"
 #include "tun/shard.hpp"
 #include "tun/spsc_ring.hpp"
 #include "tun/train_pool.hpp"
@@ -61,6 +62,11 @@ class ShardThread {
   template <Engine E>
   void deliver_inbox(E& engine) noexcept;
   template <Engine E>
+  void deliver_plains(E& engine, std::span<const noise::Plain> plains) noexcept;
+  template <Engine E>
+  void take_handed(E& engine) noexcept;
+  void hand_over() noexcept;
+  template <Engine E>
   void run_deadlines(E& engine) noexcept;
   template <Engine E>
   void serve_task(E& engine) noexcept;
@@ -75,7 +81,8 @@ class ShardThread {
   [[nodiscard]] bool stopping() const noexcept { return stop_.load(std::memory_order_relaxed); }
 
   ShardSetup setup_;
-  Wake wake_;
+  Inlet own_inlet_;  // of one that is alone
+  Inlet* inlet_ = &own_inlet_;
   Wake notify_;
   EngineChoice choice_;
   TrainPools pools_;
@@ -85,6 +92,8 @@ class ShardThread {
   std::optional<UringEngine> uring_;
   noise::Outbox outbox_;
   Inbox inbox_;
+  HandOver::Batch handed_;
+  HandOverCounters hand_over_;
   Now now_{};
   std::uint64_t turns_ = 0;
   std::uint64_t waits_ = 0;

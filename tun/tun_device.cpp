@@ -59,7 +59,7 @@ Status attach(int fd, ifreq& request) noexcept {
     case EINVAL:
       return fail(errno,
                   "ioctl(TUNSETIFF): the name is not valid, or another kind of interface "
-                  "has it");
+                  "has it (with several queues or without)");
     default:
       return fail(errno, "ioctl(TUNSETIFF)");
   }
@@ -67,7 +67,9 @@ Status attach(int fd, ifreq& request) noexcept {
 
 }  // namespace
 
-Result<TunDevice> TunDevice::create(std::string_view name, Offloads& offloads) noexcept {
+Result<TunDevice> TunDevice::create(std::string_view name, Offloads& offloads,
+                                    std::uint32_t queues) noexcept {
+  WG_ASSERT(queues >= 1 && queues <= queues_max);
   if (name.empty() || name.size() >= IFNAMSIZ) {
     return fail(EINVAL, "an interface name has 1 to 15 bytes");
   }
@@ -79,14 +81,18 @@ Result<TunDevice> TunDevice::create(std::string_view name, Offloads& offloads) n
   const bool existed = ::if_nametoindex(static_cast<const char*>(request.ifr_name)) != 0;
   const bool any = offloads.has(Offload::tun_tso) || offloads.has(Offload::tun_uso) ||
                    offloads.has(Offload::tun_tcp_join) || offloads.has(Offload::tun_udp_join);
-  request.ifr_flags = static_cast<short>(tun_flags | (any ? IFF_VNET_HDR : 0));
+  request.ifr_flags =
+      static_cast<short>(tun_flags | (any ? IFF_VNET_HDR : 0) | (queues > 1 ? IFF_MULTI_QUEUE : 0));
   if (const Status status = attach(fd->get(), request); !status) {
     return std::unexpected(status.error());
   }
   TunDevice device;
   device.fd_ = std::move(*fd);
   device.vnet_ = any ? VnetMode::on : VnetMode::off;
-  Status status = device.finish(offloads);
+  Status status = device.add_queues(request, queues);
+  if (status) {
+    status = device.finish(offloads);
+  }
   if (status && !existed) {
     status = device.set_mtu(noise::mtu_default);
     device.set_queue_length(queue_length);
@@ -95,6 +101,21 @@ Result<TunDevice> TunDevice::create(std::string_view name, Offloads& offloads) n
     return std::unexpected(status.error());
   }
   return device;
+}
+
+// `request` is the one that made the first.
+Status TunDevice::add_queues(ifreq& request, std::uint32_t queues) noexcept {
+  for (std::uint32_t i = 1; i < queues; ++i) {
+    Result<Fd> fd = open_clone_device();
+    if (!fd) {
+      return std::unexpected(fd.error());
+    }
+    if (const Status status = attach(fd->get(), request); !status) {
+      return status;
+    }
+    more_queues_[i - 1] = std::move(*fd);
+  }
+  return {};
 }
 
 Result<TunDevice> TunDevice::adopt(Fd fd, Offloads& offloads) noexcept {
@@ -153,9 +174,11 @@ Status TunDevice::set_offloads(Offloads& offloads) noexcept {
 
 Status TunDevice::finish(Offloads& offloads) noexcept {
   // A write must never wait: packets for the interface would overtake each other.
-  int unlimited = INT_MAX;
-  if (::ioctl(fd_.get(), TUNSETSNDBUF, &unlimited) != 0) {
-    return fail(errno, "ioctl(TUNSETSNDBUF)");
+  for (std::uint32_t i = 0; i < queues_max && queue(i) >= 0; ++i) {
+    int unlimited = INT_MAX;
+    if (::ioctl(queue(i), TUNSETSNDBUF, &unlimited) != 0) {
+      return fail(errno, "ioctl(TUNSETSNDBUF)");
+    }
   }
   if (Status status = set_offloads(offloads); !status) {
     return status;

@@ -23,17 +23,24 @@ class TunDevice {
  public:
   // Packets that wait to be read; as many as wait for a peer in the kernel's own device.
   static constexpr int queue_length = 1024;
+  static constexpr std::uint32_t queues_max = 16;
 
   TunDevice() noexcept = default;
 
   // Creates the interface (mtu_default, queue_length), or attaches to a persistent one of that
-  // name. Turns off those of `offloads` that this TUN does not have.
-  [[nodiscard]] static Result<TunDevice> create(std::string_view name, Offloads& offloads) noexcept;
+  // name. Turns off those of `offloads` that this TUN does not have. Several queues: the kernel
+  // spreads flows over them, and gives a flow to the queue that wrote its other direction.
+  [[nodiscard]] static Result<TunDevice> create(std::string_view name, Offloads& offloads,
+                                                std::uint32_t queues = 1) noexcept;
   // Takes over a descriptor that has been through TUNSETIFF already (WG_TUN_FD), with or without
   // IFF_VNET_HDR.
   [[nodiscard]] static Result<TunDevice> adopt(Fd fd, Offloads& offloads) noexcept;
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  // Of a queue; 0 is fd().
+  [[nodiscard]] int queue(std::uint32_t number) const noexcept {
+    return number == 0 ? fd() : more_queues_[number - 1].get();
+  }
   [[nodiscard]] VnetMode vnet() const noexcept { return vnet_; }
   // As of the last refresh_name(): an interface may be renamed.
   [[nodiscard]] std::string_view name() const noexcept { return std::string_view{name_.data()}; }
@@ -48,12 +55,14 @@ class TunDevice {
   [[nodiscard]] TunState state() const noexcept;
 
  private:
+  [[nodiscard]] Status add_queues(ifreq& request, std::uint32_t queues) noexcept;
   [[nodiscard]] Status finish(Offloads& offloads) noexcept;
   [[nodiscard]] Status set_offloads(Offloads& offloads) noexcept;
   void set_queue_length(int packets) noexcept;
   [[nodiscard]] Status link_request(unsigned long request, ifreq& question) const noexcept;
 
   Fd fd_;
+  std::array<Fd, queues_max - 1> more_queues_;
   VnetMode vnet_ = VnetMode::off;
   std::array<char, IFNAMSIZ> name_{};
 };

@@ -85,8 +85,27 @@ Status bind_any(int fd, int family, std::uint16_t port) noexcept {
   }
 }
 
-Result<Fd> open_socket(int family, std::uint16_t port, std::uint32_t fwmark,
-                       ReceiveRuns runs) noexcept {
+Result<std::uint16_t> port_of(int fd) noexcept {
+  sockaddr_storage at{};
+  socklen_t bytes = sizeof at;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &bytes) != 0) {
+    return fail(errno, "getsockname");
+  }
+  return ntohs(at.ss_family == AF_INET ? reinterpret_cast<const sockaddr_in*>(&at)->sin_port
+                                       : reinterpret_cast<const sockaddr_in6*>(&at)->sin6_port);
+}
+
+Status set_shared(int fd) noexcept {
+  if (!set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1)) {
+    return fail(errno, "setsockopt(SO_REUSEPORT)");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Fd> UdpPair::open_socket(int family, std::uint16_t port, std::uint32_t fwmark,
+                                ReceiveRuns runs, Bind bind) noexcept {
   Fd fd{::socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP)};
   if (!fd) {
     return fail(errno,
@@ -106,29 +125,20 @@ Result<Fd> open_socket(int family, std::uint16_t port, std::uint32_t fwmark,
   if (runs == ReceiveRuns::on) {
     static_cast<void>(set_int(fd.get(), IPPROTO_UDP, UDP_GRO, 1));
   }
-  status = bind_any(fd.get(), family, port);
+  status = bind == Bind::shared ? set_shared(fd.get()) : Status{};
+  if (status) {
+    status = bind_any(fd.get(), family, port);
+  }
   if (!status) {
     return std::unexpected(status.error());
   }
   return fd;
 }
 
-Result<std::uint16_t> port_of(int fd) noexcept {
-  sockaddr_storage at{};
-  socklen_t bytes = sizeof at;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &bytes) != 0) {
-    return fail(errno, "getsockname");
-  }
-  return ntohs(at.ss_family == AF_INET ? reinterpret_cast<const sockaddr_in*>(&at)->sin_port
-                                       : reinterpret_cast<const sockaddr_in6*>(&at)->sin6_port);
-}
-
-}  // namespace
-
-Result<UdpPair> UdpPair::open_once(std::uint16_t port, std::uint32_t fwmark,
-                                   ReceiveRuns runs) noexcept {
+Result<UdpPair> UdpPair::open_once(std::uint16_t port, std::uint32_t fwmark, ReceiveRuns runs,
+                                   Bind bind) noexcept {
   UdpPair pair;
-  Result<Fd> v4 = open_socket(AF_INET, port, fwmark, runs);
+  Result<Fd> v4 = open_socket(AF_INET, port, fwmark, runs, bind);
   if (v4) {
     pair.v4_ = std::move(*v4);
     const Result<std::uint16_t> bound = port_of(pair.v4_.get());
@@ -139,7 +149,7 @@ Result<UdpPair> UdpPair::open_once(std::uint16_t port, std::uint32_t fwmark,
   } else if (v4.error().errno_value != EAFNOSUPPORT) {
     return std::unexpected(v4.error());
   }
-  Result<Fd> v6 = open_socket(AF_INET6, port, fwmark, runs);
+  Result<Fd> v6 = open_socket(AF_INET6, port, fwmark, runs, bind);
   if (v6) {
     pair.v6_ = std::move(*v6);
     const Result<std::uint16_t> bound = port_of(pair.v6_.get());
@@ -156,15 +166,30 @@ Result<UdpPair> UdpPair::open_once(std::uint16_t port, std::uint32_t fwmark,
 }
 
 Result<UdpPair> UdpPair::open(std::uint16_t port, std::uint32_t fwmark, ReceiveRuns runs) noexcept {
-  Result<UdpPair> pair = open_once(port, fwmark, runs);
+  Result<UdpPair> pair = open_once(port, fwmark, runs, Bind::alone);
   // A port that was free in v4 may be taken in v6: another one may be free in both.
   for (int tries = 1; port == 0 && tries < pair_tries_max; ++tries) {
     if (pair || pair.error().errno_value != EADDRINUSE) {
       break;
     }
-    pair = open_once(port, fwmark, runs);
+    pair = open_once(port, fwmark, runs, Bind::alone);
   }
   return pair;
+}
+
+Result<UdpPair> UdpPair::join(const UdpPair& first, std::uint32_t fwmark,
+                              ReceiveRuns runs) noexcept {
+  return open_once(first.port(), fwmark, runs, Bind::shared);
+}
+
+Status UdpPair::share() noexcept {
+  for (const Fd* const fd : {&v4_, &v6_}) {
+    const Status status = *fd ? set_shared(fd->get()) : Status{};
+    if (!status) {
+      return status;
+    }
+  }
+  return {};
 }
 
 Status UdpPair::set_fwmark(std::uint32_t fwmark) noexcept {

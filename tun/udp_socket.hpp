@@ -23,6 +23,12 @@ class UdpPair {
   [[nodiscard]] static Result<UdpPair> open(std::uint16_t port, std::uint32_t fwmark,
                                             ReceiveRuns runs = ReceiveRuns::off) noexcept;
 
+  // On the port of `first`, which was made shareable before; the kernel then spreads what arrives.
+  [[nodiscard]] static Result<UdpPair> join(const UdpPair& first, std::uint32_t fwmark,
+                                            ReceiveRuns runs) noexcept;
+  // SO_REUSEPORT, for sockets of this user that ask for it as well.
+  [[nodiscard]] Status share() noexcept;
+
   // -1: this kernel does not have the family.
   [[nodiscard]] int v4() const noexcept { return v4_.get(); }
   [[nodiscard]] int v6() const noexcept { return v6_.get(); }
@@ -32,8 +38,12 @@ class UdpPair {
   [[nodiscard]] Status set_fwmark(std::uint32_t fwmark) noexcept;
 
  private:
+  enum class Bind : std::uint8_t { alone, shared };
+
+  [[nodiscard]] static Result<Fd> open_socket(int family, std::uint16_t port, std::uint32_t fwmark,
+                                              ReceiveRuns runs, Bind bind) noexcept;
   [[nodiscard]] static Result<UdpPair> open_once(std::uint16_t port, std::uint32_t fwmark,
-                                                 ReceiveRuns runs) noexcept;
+                                                 ReceiveRuns runs, Bind bind) noexcept;
 
   Fd v4_;
   Fd v6_;

@@ -1,0 +1,108 @@
+#include "tun/udp_group.hpp"
+
+#include <gtest/gtest.h>
+
+#include "noise/messages.hpp"
+#include "space.hpp"
+
+namespace wgring::tun::test {
+namespace {
+
+constexpr std::uint32_t bits = 2;
+
+class UdpGroupTest : public SpaceTest {};
+
+// Which shard's socket got the one datagram that is on its way; -1: none.
+int arrived(const UdpGroup& group, bool v6) {
+  std::array<pollfd, 1U << bits> fds{};
+  for (std::uint32_t i = 0; i < fds.size(); ++i) {
+    fds[i] = {.fd = v6 ? group.of(i).v6() : group.of(i).v4(), .events = POLLIN, .revents = 0};
+  }
+  if (::poll(fds.data(), fds.size(), 2000) != 1) {
+    return -1;
+  }
+  for (std::uint32_t i = 0; i < fds.size(); ++i) {
+    char byte = 0;
+    if (::recv(fds[i].fd, &byte, 1, MSG_DONTWAIT) >= 0) {
+      return static_cast<int>(i);
+    }
+  }
+  return -1;
+}
+
+std::string message(noise::MessageType type, std::size_t bytes, std::size_t index_at,
+                    std::uint32_t index) {
+  std::string text(bytes, '\0');
+  text[0] = static_cast<char>(type);
+  if (index_at > 0) {
+    store_le32(reinterpret_cast<std::uint8_t*>(text.data()) + index_at, index);
+  }
+  return text;
+}
+
+TEST_F(UdpGroupTest, AnswersAndDataGoToTheShardTheirIndexNames) {
+  const auto group = UdpGroup::open(bits, 0, 0);
+  ASSERT_TRUE(group) << group.error().what;
+  for (const bool v6 : {false, true}) {
+    const char* const address = v6 ? "::1" : "127.0.0.1";
+    const Peer peer(address);
+    const auto where = [&](const std::string& text) {
+      peer.send(address, group->port(), text);
+      return arrived(*group, v6);
+    };
+    for (const std::uint32_t index : {0xabcdef00U, 0x01U, 0xfffffffeU, 0x1233U}) {
+      const int shard = static_cast<int>(index & 3U);
+      EXPECT_EQ(where(message(noise::MessageType::response, 92, 8, index)), shard);
+      EXPECT_EQ(where(message(noise::MessageType::cookie_reply, 64, 4, index)), shard);
+      EXPECT_EQ(where(message(noise::MessageType::data, 32, 4, index)), shard);
+      EXPECT_EQ(where(message(noise::MessageType::data, 1452, 4, index)), shard);
+      EXPECT_EQ(where(message(noise::MessageType::initiation, 148, 4, index)), 0);
+    }
+    for (const std::string& junk : {std::string(), std::string(1, '\4'), std::string(4, '\2'),
+                                    std::string(500, '\7'), std::string(1, '\2')}) {
+      EXPECT_EQ(where(junk), 0) << junk.size();
+    }
+  }
+}
+
+TEST_F(UdpGroupTest, AllSendFromTheOnePort) {
+  const auto group = UdpGroup::open(bits, 0, 0x51);
+  ASSERT_TRUE(group);
+  for (std::uint32_t i = 0; i < 1U << bits; ++i) {
+    EXPECT_EQ(group->of(i).port(), group->port());
+    EXPECT_EQ(group->of(i).fwmark(), 0x51U);
+  }
+}
+
+TEST_F(UdpGroupTest, APortThatSomeoneHasIsRefusedAlsoIfTheyWouldShareIt) {
+  const auto first = UdpGroup::open(bits, 0, 0);
+  ASSERT_TRUE(first);
+  for (const std::uint32_t shard_bits : {0U, bits}) {
+    const auto second = UdpGroup::open(shard_bits, first->port(), 0);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().errno_value, EADDRINUSE);
+  }
+  const Peer busy("::1", 50123);
+  EXPECT_EQ(UdpGroup::open(bits, 50123, 0).error().errno_value, EADDRINUSE);
+}
+
+TEST_F(UdpGroupTest, OneShardIsAPlainPair) {
+  const auto group = UdpGroup::open(0, 0, 0);
+  ASSERT_TRUE(group);
+  int shared = -1;
+  socklen_t bytes = sizeof shared;
+  ASSERT_EQ(::getsockopt(group->of(0).v4(), SOL_SOCKET, SO_REUSEPORT, &shared, &bytes), 0);
+  EXPECT_EQ(shared, 0);
+}
+
+TEST_F(UdpGroupTest, TheMarkIsSetOnAll) {
+  auto group = UdpGroup::open(bits, 0, 0);
+  ASSERT_TRUE(group);
+  ASSERT_TRUE(group->set_fwmark(7));
+  for (std::uint32_t i = 0; i < 1U << bits; ++i) {
+    EXPECT_EQ(group->of(i).fwmark(), 7U);
+  }
+}
+
+}  // namespace
+}  // namespace wgring::tun::test

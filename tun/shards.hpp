@@ -1,0 +1,47 @@
+// Shards: all shards of an interface. Each has a queue of its TUN, a pair of its UDP sockets and a
+// share of its peers; what is for a peer of another is handed over (docs/adr/0009).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/result.hpp"
+#include "tun/inlet.hpp"
+#include "tun/shard.hpp"
+#include "tun/tun_device.hpp"
+
+namespace wgring::tun {
+
+// Owner: the control thread. All shards are configured alike: what is done to the Device of one is
+// done to that of each, in the same order, so that they agree on serials and ids.
+class Shards {
+ public:
+  // 2^shard_bits of them, the device has as many queues; `setup` is that of each, but for its queue
+  // and its place. May throw std::bad_alloc.
+  [[nodiscard]] static Result<std::unique_ptr<Shards>> start(const ShardSetup& setup,
+                                                             const TunDevice& device,
+                                                             std::uint32_t shard_bits);
+
+  [[nodiscard]] std::uint32_t count() const noexcept {
+    return static_cast<std::uint32_t>(shards_.size());
+  }
+  [[nodiscard]] std::uint32_t shard_bits() const noexcept { return shard_bits_; }
+  [[nodiscard]] Shard& operator[](std::uint32_t shard) noexcept { return *shards_[shard]; }
+  // On the thread of each, one after the other.
+  template <typename Task>
+  void call_each(Task&& task) {
+    for (const std::unique_ptr<Shard>& shard : shards_) {
+      shard->call(task);
+    }
+  }
+
+ private:
+  explicit Shards(std::uint32_t shard_bits);
+
+  std::uint32_t shard_bits_;
+  std::vector<Inlet> inlets_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+};
+
+}  // namespace wgring::tun

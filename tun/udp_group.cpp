@@ -1,0 +1,91 @@
+#include "tun/udp_group.hpp"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <sys/socket.h>
+
+#include "noise/messages.hpp"
+
+namespace wgring::tun {
+namespace {
+
+constexpr auto number_of(noise::MessageType type) noexcept {
+  return static_cast<std::uint32_t>(type);
+}
+
+// The answer is a number of a socket in the group, in the order they were bound. What is too short
+// to be read ends the program with 0, and type 1 comes to 0 as well.
+Status steer(int fd, std::uint32_t shard_bits) noexcept {
+  constexpr std::uint16_t load_byte = BPF_LD | BPF_B | BPF_ABS;
+  constexpr std::uint16_t equal = BPF_JMP | BPF_JEQ | BPF_K;
+  // Receiver indices are little-endian: the low bits are in the first byte.
+  sock_filter program[] = {
+      BPF_STMT(load_byte, 0),
+      BPF_JUMP(equal, number_of(noise::MessageType::data), 3, 0),
+      BPF_JUMP(equal, number_of(noise::MessageType::cookie_reply), 2, 0),
+      BPF_JUMP(equal, number_of(noise::MessageType::response), 3, 0),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(load_byte, noise::DataLayout::receiver_index),
+      BPF_STMT(BPF_JMP | BPF_JA, 1),
+      BPF_STMT(load_byte, noise::ResponseLayout::receiver_index),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, (std::uint32_t{1} << shard_bits) - 1),
+      BPF_STMT(BPF_RET | BPF_A, 0),
+  };
+  static_assert(noise::DataLayout::receiver_index == noise::CookieReplyLayout::receiver_index);
+  const sock_fprog code{.len = std::size(program), .filter = program};
+  if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &code, sizeof code) != 0) {
+    return fail(errno, "setsockopt(SO_ATTACH_REUSEPORT_CBPF): --shards needs Linux 4.5");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<UdpGroup> UdpGroup::open(std::uint32_t shard_bits, std::uint16_t port, std::uint32_t fwmark,
+                                ReceiveRuns runs) {
+  const std::size_t count = std::size_t{1} << shard_bits;
+  UdpGroup group;
+  group.pairs_.reserve(count);
+  while (group.pairs_.size() < count) {
+    const bool first = group.pairs_.empty();
+    Result<UdpPair> pair = first ? UdpPair::open(port, fwmark, runs)
+                                 : UdpPair::join(group.pairs_.front(), fwmark, runs);
+    if (pair && first && count > 1) {
+      // Only now: had it been shared from the start, another program's port might be ours as well.
+      const Status shared = pair->share();
+      if (!shared) {
+        return std::unexpected(shared.error());
+      }
+    }
+    if (!pair) {
+      return std::unexpected(pair.error());
+    }
+    group.pairs_.push_back(std::move(*pair));
+  }
+  if (count > 1) {
+    for (const int fd : {group.of(0).v4(), group.of(0).v6()}) {
+      const Status steered = fd < 0 ? Status{} : steer(fd, shard_bits);
+      if (!steered) {
+        return std::unexpected(steered.error());
+      }
+    }
+  }
+  return group;
+}
+
+Status UdpGroup::set_fwmark(std::uint32_t fwmark) noexcept {
+  const std::uint32_t before = this->fwmark();
+  for (std::size_t i = 0; i < pairs_.size(); ++i) {
+    if (Status status = pairs_[i].set_fwmark(fwmark); !status) {
+      for (std::size_t done = 0; done < i; ++done) {
+        if (!pairs_[done].set_fwmark(before)) {  // what was allowed a moment ago
+          return fail(status.error().errno_value, "setsockopt(SO_MARK): half done");
+        }
+      }
+      return status;
+    }
+  }
+  return {};
+}
+
+}  // namespace wgring::tun

@@ -1,0 +1,33 @@
+// UdpGroup: the UDP sockets of all shards of an interface, on one port.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/result.hpp"
+#include "tun/udp_socket.hpp"
+
+namespace wgring::tun {
+
+// Each shard has a pair of its own. The kernel gives it the answers and the data for its receiver
+// indices (their low bits name it) and the first shard all else: a group of SO_REUSEPORT with a
+// classic BPF program per family. With one shard there is no group.
+// Owner: the control thread; shards use the descriptors of their pair meanwhile.
+class UdpGroup {
+ public:
+  // As UdpPair::open(), for 2^shard_bits shards. May throw std::bad_alloc.
+  [[nodiscard]] static Result<UdpGroup> open(std::uint32_t shard_bits, std::uint16_t port,
+                                             std::uint32_t fwmark,
+                                             ReceiveRuns runs = ReceiveRuns::off);
+
+  [[nodiscard]] const UdpPair& of(std::uint32_t shard) const noexcept { return pairs_[shard]; }
+  [[nodiscard]] std::uint16_t port() const noexcept { return pairs_.front().port(); }
+  [[nodiscard]] std::uint32_t fwmark() const noexcept { return pairs_.front().fwmark(); }
+  // All or none.
+  [[nodiscard]] Status set_fwmark(std::uint32_t fwmark) noexcept;
+
+ private:
+  std::vector<UdpPair> pairs_;
+};
+
+}  // namespace wgring::tun
