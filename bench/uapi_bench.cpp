@@ -66,14 +66,14 @@ class Daemon {
               0);
     tun_ = tun::Fd(ends[0]);
     far_end_ = tun::Fd(ends[1]);
-    auto started = tun::Shard::start({.tun_fd = tun_.get(),
-                                      .engine = tun::EngineKind::epoll,
-                                      .aead = &crypto::aead_boringssl(),
-                                      .memory = memory_.source(),
-                                      .entropy = tun::system_entropy()});
+    auto started = tun::Shards::start({.engine = tun::EngineKind::epoll,
+                                       .aead = &crypto::aead_boringssl(),
+                                       .memory = memory_.source(),
+                                       .entropy = tun::system_entropy()},
+                                      {{tun_.get()}});
     WG_ASSERT(started.has_value());
-    shard_ = std::move(*started);
-    interface_ = std::make_unique<Interface>(*shard_, tun::ReceiveRuns::on);
+    shards_ = std::move(*started);
+    interface_ = std::make_unique<Interface>(*shards_, tun::ReceiveRuns::on);
   }
 
   void set(const std::string& text) {
@@ -102,7 +102,7 @@ class Daemon {
   tun::Fd tun_;
   tun::Fd far_end_;
   tun::SystemMemory memory_;
-  std::unique_ptr<tun::Shard> shard_;
+  std::unique_ptr<tun::Shards> shards_;
   std::unique_ptr<Interface> interface_;
   PeerPage page_;
   TextBuffer text_;

@@ -41,6 +41,18 @@ std::size_t fill_page(const noise::Device& device, std::uint64_t after_serial,
   return 0;
 }
 
+// What only the shard knows on which a peer lives: its endpoint, times and bytes.
+void fill_in(const noise::Device& device, std::uint32_t shard, PeerPage& page) noexcept {
+  for (noise::PeerStatus& listed : std::span{page.peers}.first(page.peer_count)) {
+    if (listed.shard != shard) {
+      continue;
+    }
+    noise::PeerStatus status;
+    WG_ASSERT(device.next_peer(listed.serial - 1, status) && status.serial == listed.serial);
+    listed = std::move(status);
+  }
+}
+
 }  // namespace
 
 // What was prepared is undone unless it is taken: reserve() may refuse, and may throw.
@@ -79,14 +91,14 @@ Status Interface::apply(const SetRequest& request) {
     remove_all_peers();
   }
   removals_ += removes_peers(request) ? 1U : 0U;
-  return apply_peer_sections(shard_, request);
+  return apply_peer_sections(shards_, request);
 }
 
 void Interface::read_device(DeviceStatus& status) {
   status.listen_port = listen_port_;
   status.fwmark = fwmark_;
   status.removals = removals_;
-  shard_.call([&](tun::ShardContext& context) {
+  shards_[0].call([&](tun::ShardContext& context) {
     if (context.device.has_identity()) {
       status.private_key = context.device.private_key().clone();
     } else {
@@ -102,10 +114,13 @@ void Interface::read_peers(std::uint64_t after_serial, PeerPage& page) {
     if (prefixes_needed > page.prefixes.size()) {
       page.prefixes.resize(prefixes_needed);
     }
-    shard_.call([&](tun::ShardContext& context) {
+    shards_[0].call([&](tun::ShardContext& context) {
       prefixes_needed = fill_page(context.device, after_serial, page);
     });
   } while (prefixes_needed != 0);
+  for (std::uint32_t shard = 1; shard < shards_.count(); ++shard) {
+    shards_[shard].call([&](tun::ShardContext& context) { fill_in(context.device, shard, page); });
+  }
   page.removals = removals_;
 }
 
@@ -114,7 +129,7 @@ void Interface::set_link(Link link) {
   if (lacks_sockets()) {
     reopen_sockets();
   }
-  shard_.call([link](tun::ShardContext& context) {
+  shards_.call_each([link](tun::ShardContext& context) {
     context.device.set_link(link == Link::up, context.now, context.outbox);
   });
   if (link == Link::down) {
@@ -123,19 +138,19 @@ void Interface::set_link(Link link) {
 }
 
 void Interface::set_mtu(std::uint32_t mtu_bytes) {
-  shard_.call([mtu_bytes](tun::ShardContext& context) { context.device.set_mtu(mtu_bytes); });
+  shards_.call_each([mtu_bytes](tun::ShardContext& context) { context.device.set_mtu(mtu_bytes); });
 }
 
 void Interface::forget_sources() {
-  shard_.call([](tun::ShardContext& context) { context.device.forget_sources(); });
+  shards_.call_each([](tun::ShardContext& context) { context.device.forget_sources(); });
 }
 
 Result<Interface::Sockets> Interface::open_sockets(std::uint16_t port, std::uint32_t fwmark) const {
-  Result<tun::UdpPair> pair = tun::UdpPair::open(port, fwmark, runs_);
-  if (!pair) {
-    return std::unexpected(pair.error());
+  Result<tun::UdpGroup> group = tun::UdpGroup::open(shards_.shard_bits(), port, fwmark, runs_);
+  if (!group) {
+    return std::unexpected(group.error());
   }
-  return std::make_unique<tun::UdpPair>(std::move(*pair));
+  return std::make_unique<tun::UdpGroup>(std::move(*group));
 }
 
 // While the link is down port and mark are only remembered.
@@ -183,10 +198,12 @@ void Interface::commit(const SetRequest& request, Prepared prepared) {
 }
 
 void Interface::use_sockets(Sockets sockets) {
-  shard_.call([&](tun::ShardContext& context) {
-    context.set_sockets(sockets.get());
-    context.device.forget_sources();
-  });
+  for (std::uint32_t shard = 0; shard < shards_.count(); ++shard) {
+    shards_[shard].call([&](tun::ShardContext& context) {
+      context.set_sockets(sockets == nullptr ? nullptr : &sockets->of(shard));
+      context.device.forget_sources();
+    });
+  }
   sockets_.swap(sockets);
 }
 
@@ -228,9 +245,9 @@ bool Interface::reserve(const SetRequest& request) {
 
 bool Interface::reserve_for(const AdditionBounds& bounds, bool replace_peers) {
   const auto present = replace_peers ? noise::Present::leaves : noise::Present::stays;
-  bool reserved = false;
-  shard_.call([&](tun::ShardContext& context) {
-    reserved = context.device.reserve(bounds.peers, bounds.prefixes, present);
+  bool reserved = true;
+  shards_.call_each([&](tun::ShardContext& context) {
+    reserved = reserved && context.device.reserve(bounds.peers, bounds.prefixes, present);
   });
   return reserved;
 }
@@ -253,7 +270,7 @@ std::uint32_t Interface::count_new_peers(const SetRequest& request) {
 // The peer that has the new public key goes.
 void Interface::set_private_key(const crypto::Secret<32>& key) {
   bool removed = false;
-  shard_.call([&](tun::ShardContext& context) {
+  shards_.call_each([&](tun::ShardContext& context) {
     const std::uint32_t before = context.device.peer_count();
     context.device.set_private_key(key, context.now, context.outbox);
     removed = context.device.peer_count() != before;
@@ -262,9 +279,8 @@ void Interface::set_private_key(const crypto::Secret<32>& key) {
 }
 
 void Interface::remove_all_peers() {
-  bool done = false;
-  while (!done) {
-    shard_.call(
+  for (bool done = false; !done;) {
+    shards_.call_each(
         [&](tun::ShardContext& context) { done = context.device.remove_peers(removals_per_call); });
   }
 }

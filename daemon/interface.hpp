@@ -1,23 +1,23 @@
-// Interface: the desired configuration, and how it reaches the shard; owns the UDP sockets.
+// Interface: the desired configuration, and how it reaches the shards; owns the UDP sockets.
 #pragma once
 
 #include <memory>
 
 #include "daemon/config_target.hpp"
 #include "daemon/peer_updates.hpp"
-#include "tun/shard.hpp"
-#include "tun/udp_socket.hpp"
+#include "tun/shards.hpp"
+#include "tun/udp_group.hpp"
 
 namespace wgring::daemon {
 
 enum class Link : bool { down, up };
 
 // Owner: the process. Thread: the control thread. Order: sockets exist only while the link is up
-// (protocol 18); new ones are open before the shard lets go of the old, which are closed last.
-// Lifetime: the shard outlives it.
+// (protocol 18); new ones are open before the shards let go of the old, which are closed last.
+// Lifetime: the shards outlive it.
 class Interface final : public ConfigTarget {
  public:
-  Interface(tun::Shard& shard, tun::ReceiveRuns runs) noexcept : shard_(shard), runs_(runs) {}
+  Interface(tun::Shards& shards, tun::ReceiveRuns runs) noexcept : shards_(shards), runs_(runs) {}
   ~Interface() override;
 
   [[nodiscard]] Status apply(const SetRequest& request) override;
@@ -36,7 +36,7 @@ class Interface final : public ConfigTarget {
   void forget_sources();
 
  private:
-  using Sockets = std::unique_ptr<tun::UdpPair>;  // at a stable address: the shard borrows it
+  using Sockets = std::unique_ptr<tun::UdpGroup>;  // at a stable address: shards borrow them
 
   struct Prepared {
     Sockets sockets;
@@ -57,7 +57,7 @@ class Interface final : public ConfigTarget {
   void set_private_key(const crypto::Secret<32>& key);
   void remove_all_peers();
 
-  tun::Shard& shard_;
+  tun::Shards& shards_;
   tun::ReceiveRuns runs_;
   Sockets sockets_;
   Link link_ = Link::down;

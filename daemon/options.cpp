@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstdlib>
 #include <map>
@@ -10,6 +11,7 @@
 
 #include "daemon/interface_name.hpp"
 #include "daemon/setup_error.hpp"
+#include "tun/inlet.hpp"
 #include "tun/lanes.hpp"
 
 namespace wgring::daemon {
@@ -88,6 +90,20 @@ std::optional<EarlyExit> take_no_offload(std::string_view source, std::string_vi
   return std::nullopt;
 }
 
+std::optional<EarlyExit> take_shards(std::string_view word, std::uint32_t& shard_bits) {
+  if (word == "auto") {
+    return std::nullopt;
+  }
+  std::uint32_t count = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), count);
+  if (error != std::errc{} || end != word.data() + word.size() || count > tun::shards_max ||
+      !std::has_single_bit(count)) {
+    return usage_error(fmt::format("--shards: '{}' is neither auto nor 1, 2, 4, 8 or 16", word));
+  }
+  shard_bits = static_cast<std::uint32_t>(std::countr_zero(count));
+  return std::nullopt;
+}
+
 std::optional<EarlyExit> take_lanes(std::string_view word, std::optional<std::uint32_t>& lanes) {
   if (word == "auto") {
     return std::nullopt;
@@ -128,6 +144,7 @@ std::optional<EarlyExit> take_environment(const Environment& environment, Option
 // The words as given; they become values when all of the line is known to be good.
 struct Words {
   std::string engine = "auto";
+  std::string shards = "auto";
   std::string lanes = "auto";
   std::string no_offload;
   std::string log_level;  // empty: not given
@@ -187,9 +204,13 @@ void declare(CLI::App& app, Options& options, Words& words) {
                  "AVX-512 IFMA, else boringssl; each only if it passes its test")
       ->check(CLI::IsMember({"auto", "ipsec-mb", "boringssl", "sodium"}))
       ->option_text("auto|ipsec-mb|boringssl|sodium");
+  app.add_option("--shards", words.shards,
+                 "Threads that share the peers out among them, 1, 2, 4, 8 or 16, for many busy\n"
+                 "peers; auto takes 1")
+      ->option_text("auto|N");
   app.add_option("--lanes", words.lanes,
-                 "Threads that help with sealing and opening under load, 0 to 15; auto takes none\n"
-                 "on fewer than 4 processors")
+                 "Threads that help each shard with sealing and opening under load, 0 to 15; auto\n"
+                 "takes none on fewer than 4 processors or with several shards")
       ->option_text("auto|N");
   app.add_option("--no-offload", words.no_offload,
                  "Offloads not to use, separated by commas: tun-tso, tun-uso, tun-tcp-join,\n"
@@ -243,6 +264,9 @@ std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv
     return *environment_fault;
   }
   options.engine = engines.at(words.engine);
+  if (auto fault = take_shards(words.shards, options.shard_bits)) {
+    return *fault;
+  }
   if (auto fault = take_lanes(words.lanes, options.lanes)) {
     return *fault;
   }

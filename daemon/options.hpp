@@ -17,6 +17,7 @@ struct Options {
   bool foreground = false;
   tun::EngineKind engine = tun::EngineKind::automatic;
   std::string aead = "auto";
+  std::uint32_t shard_bits = 0;        // 2^shard_bits shards
   std::optional<std::uint32_t> lanes;  // none: as many as pay
   tun::Offloads offloads;              // those that were forbidden are off
   LogLevel log_level = LogLevel::info;

@@ -95,11 +95,17 @@ bool removes_peers(const SetRequest& request) noexcept {
   return request.replace_peers || std::ranges::any_of(request.peers, &PeerSection::remove);
 }
 
-Status apply_peer_sections(tun::Shard& shard, const SetRequest& request) {
+// Each piece to all shards before the next: they do not know of it for long without each other.
+Status apply_peer_sections(tun::Shards& shards, const SetRequest& request) {
   Cursor at;
   Status status;
   while (status && at.section < request.peers.size()) {
-    shard.call([&](tun::ShardContext& context) { status = apply_some(request, at, context); });
+    const Cursor start = at;
+    shards.call_each([&](tun::ShardContext& context) {
+      at = start;
+      const Status applied = apply_some(request, at, context);
+      status = status ? applied : status;
+    });
   }
   return status;
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "daemon/set_request.hpp"
-#include "tun/shard.hpp"
+#include "tun/shards.hpp"
 
 namespace wgring::daemon {
 
@@ -19,6 +19,6 @@ struct AdditionBounds {
 [[nodiscard]] bool removes_peers(const SetRequest& request) noexcept;
 
 // In sequence. After Device::reserve() for the bounds it does not fail.
-[[nodiscard]] Status apply_peer_sections(tun::Shard& shard, const SetRequest& request);
+[[nodiscard]] Status apply_peer_sections(tun::Shards& shards, const SetRequest& request);
 
 }  // namespace wgring::daemon

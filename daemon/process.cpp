@@ -97,10 +97,7 @@ void harden_process() {
 }
 
 Process::Process(const Options& options)
-    : options_(options),
-      signals_(io_, SIGINT, SIGTERM, SIGUSR1),
-      notices_(io_),
-      sockets_timer_(io_) {
+    : options_(options), signals_(io_, SIGINT, SIGTERM, SIGUSR1), sockets_timer_(io_) {
   // In the background, and under nohup(1), it is ignored and stays so.
   if (!is_ignored(SIGHUP)) {
     signals_.add(SIGHUP);
@@ -122,7 +119,7 @@ void Process::set_up() {
   choose_crypto();
   open_tun();
   open_socket();
-  start_shard();
+  start_shards();
   start_watches();
   server_.emplace(io_, *interface_, scope_of_interface, uapi_limits());
   server_->start(socket_->fd());
@@ -135,8 +132,11 @@ void Process::set_up() {
 }
 
 void Process::log_choices() {
-  const tun::EngineChoice engine = shard_->engine();
+  const tun::EngineChoice engine = (*shards_)[0].engine();
   log_info("engine: {} ({})", tun::engine_name(engine.kind), engine.why);
+  if (shards_->count() > 1) {
+    log_info("shards: {}", shards_->count());
+  }
   log_info("aead: {} ({})", aead_->name, aead_reason_);
   log_info("lanes: {} ({})", lanes_.count, lanes_.why);
   log_offloads(offloads_);
@@ -173,9 +173,14 @@ void Process::choose_crypto() {
 }
 
 void Process::open_tun() {
-  Result<tun::TunDevice> opened = options_.tun_fd
-                                      ? tun::TunDevice::adopt(tun::Fd(*options_.tun_fd), offloads_)
-                                      : tun::TunDevice::create(options_.interface_name, offloads_);
+  if (options_.tun_fd && options_.shard_bits > 0) {
+    fail_setup(
+        "--shards: WG_TUN_FD is one queue, which is enough for one shard; leave one of them out");
+  }
+  Result<tun::TunDevice> opened =
+      options_.tun_fd ? tun::TunDevice::adopt(tun::Fd(*options_.tun_fd), offloads_)
+                      : tun::TunDevice::create(options_.interface_name, offloads_,
+                                               std::uint32_t{1} << options_.shard_bits);
   if (!opened) {
     fail_setup("{}: {}", options_.tun_fd ? "WG_TUN_FD" : options_.interface_name,
                error_text(opened.error()));
@@ -194,31 +199,40 @@ void Process::open_socket() {
   }
 }
 
-void Process::start_shard() {
-  lanes_ = tun::choose_lanes(options_.lanes, tun::usable_processors());
-  Result<std::unique_ptr<tun::Shard>> started = [this] {
+void Process::start_shards() {
+  const std::uint32_t count = std::uint32_t{1} << options_.shard_bits;
+  lanes_ = tun::choose_lanes(options_.lanes, count, tun::usable_processors());
+  std::vector<int> queues;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    queues.push_back(tun_.queue(i));
+  }
+  Result<std::unique_ptr<tun::Shards>> started = [&] {
     const SignalsBlocked blocked;
-    return tun::Shard::start({.tun_fd = tun_.fd(),
-                              .vnet = tun_.vnet(),
-                              .offloads = offloads_,
-                              .engine = options_.engine,
-                              .aead = aead_,
-                              .memory = memory_.source(),
-                              .entropy = tun::system_entropy(),
-                              .lanes = {.count = lanes_.count}});
+    return tun::Shards::start({.vnet = tun_.vnet(),
+                               .offloads = offloads_,
+                               .engine = options_.engine,
+                               .aead = aead_,
+                               .memory = memory_.source(),
+                               .entropy = tun::system_entropy(),
+                               .lanes = {.count = lanes_.count}},
+                              queues);
   }();
   if (!started) {
     fail_setup("cannot start the data path: {}", error_text(started.error()));
   }
-  shard_ = std::move(*started);
-  const int duplicate = ::fcntl(shard_->notify_fd(), F_DUPFD_CLOEXEC, 3);
-  if (duplicate < 0) {
-    fail_setup("cannot duplicate a descriptor: {}", errno_text(errno));
+  shards_ = std::move(*started);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const int duplicate = ::fcntl((*shards_)[i].notify_fd(), F_DUPFD_CLOEXEC, 3);
+    if (duplicate < 0) {
+      fail_setup("cannot duplicate a descriptor: {}", errno_text(errno));
+    }
+    notices_.emplace_back(io_, duplicate);
   }
-  notices_.assign(duplicate);
-  await_notice();
-  interface_.emplace(
-      *shard_, offloads_.has(tun::Offload::udp_gro) ? tun::ReceiveRuns::on : tun::ReceiveRuns::off);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    await_notice(i);
+  }
+  interface_.emplace(*shards_, offloads_.has(tun::Offload::udp_gro) ? tun::ReceiveRuns::on
+                                                                    : tun::ReceiveRuns::off);
 }
 
 void Process::start_watches() {
@@ -277,7 +291,9 @@ void Process::await_signal() {
     }
     if (signal == SIGUSR1) {
       log_choices();
-      log_stats(shard_->stats());
+      for (std::uint32_t i = 0; i < shards_->count(); ++i) {
+        log_stats((*shards_)[i].stats(), shards_->count() > 1 ? fmt::format("shard {}: ", i) : "");
+      }
       await_signal();
     } else {
       end(0, signal == SIGINT ? "SIGINT" : signal == SIGHUP ? "SIGHUP" : "SIGTERM");
@@ -285,18 +301,18 @@ void Process::await_signal() {
   });
 }
 
-void Process::await_notice() {
-  notices_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                      [this](const error_code& error) {
-                        if (!error) {
-                          on_notices();
-                          await_notice();
-                        }
-                      });
+void Process::await_notice(std::uint32_t shard) {
+  notices_[shard].async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                             [this, shard](const error_code& error) {
+                               if (!error) {
+                                 on_notices(shard);
+                                 await_notice(shard);
+                               }
+                             });
 }
 
-void Process::on_notices() {
-  const tun::Notices notices = shard_->take_notices();
+void Process::on_notices(std::uint32_t shard) {
+  const tun::Notices notices = (*shards_)[shard].take_notices();
   log_events(notices);
   const bool up_unseen = std::ranges::any_of(notices.events, [](const noise::Event& event) {
     return event.kind == noise::EventKind::traffic_while_down;

@@ -18,7 +18,7 @@
 #include "daemon/uapi_socket.hpp"
 #include "tun/lane_choice.hpp"
 #include "tun/memory_source.hpp"
-#include "tun/shard.hpp"
+#include "tun/shards.hpp"
 #include "tun/tun_device.hpp"
 
 namespace wgring::daemon {
@@ -27,8 +27,8 @@ namespace wgring::daemon {
 // Before any key.
 void harden_process();
 
-// Owner: main(). Thread: the control thread; it makes the shard's. Order of members is the order of
-// life: each one uses those above it.
+// Owner: main(). Thread: the control thread; it makes those of the shards. Order of members is the
+// order of life: each one uses those above it.
 class Process {
  public:
   explicit Process(const Options& options);
@@ -46,14 +46,14 @@ class Process {
   void choose_crypto();
   void open_tun();
   void open_socket();
-  void start_shard();
+  void start_shards();
   void start_watches();
   void watch_socket_file();
   void retry_sockets_later();
   void log_choices();  // what was taken of what there is, and why
   void await_signal();
-  void await_notice();
-  void on_notices();
+  void await_notice(std::uint32_t shard);
+  void on_notices(std::uint32_t shard);
   void end(int exit_status, std::string_view reason);
 
   Options options_;
@@ -67,8 +67,8 @@ class Process {
   std::string name_;  // the interface's when it was opened: also the socket's, for good
   tun::SystemMemory memory_;
   std::optional<UapiSocket> socket_;
-  std::unique_ptr<tun::Shard> shard_;
-  boost::asio::posix::stream_descriptor notices_;
+  std::unique_ptr<tun::Shards> shards_;
+  std::vector<boost::asio::posix::stream_descriptor> notices_;  // of each shard
   boost::asio::steady_timer sockets_timer_;
   std::optional<Interface> interface_;
   std::optional<UapiServer> server_;

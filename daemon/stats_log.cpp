@@ -17,18 +17,18 @@ struct Line {
       text += fmt::format(" {}={}", name, number);
     }
   }
-  void write(std::string_view title) const {
-    log_info("{}:{}", title, text.empty() ? " none" : text);
+  void write(std::string_view whose, std::string_view title) const {
+    log_info("{}{}:{}", whose, title, text.empty() ? " none" : text);
   }
 };
 
-void log_io_errors(std::string_view title, const tun::IoErrors& errors) {
+void log_io_errors(std::string_view whose, std::string_view title, const tun::IoErrors& errors) {
   Line line;
   for (std::size_t i = 0; i < tun::io_error_count; ++i) {
     const auto error = static_cast<tun::IoError>(i);
     line.add(tun::io_error_name(error), errors[error]);
   }
-  line.write(title);
+  line.write(whose, title);
 }
 
 std::string_view event_name(noise::EventKind kind) noexcept {
@@ -53,7 +53,7 @@ std::string_view event_name(noise::EventKind kind) noexcept {
 
 }  // namespace
 
-void log_stats(const tun::ShardStats& stats) {
+void log_stats(const tun::ShardStats& stats, std::string_view whose) {
   const tun::EngineCounters& engine = stats.engine;
   Line moved;
   moved.add("udp_received", engine.udp_received);
@@ -65,6 +65,8 @@ void log_stats(const tun::ShardStats& stats) {
   moved.add("lane_batches", stats.lanes.batches);
   moved.add("lane_jobs", stats.lanes.jobs);
   moved.add("lane_wakeups", stats.lanes.wakeups);
+  moved.add("handed_over", stats.hand_over.given);
+  moved.add("taken_over", stats.hand_over.taken);
   moved.add("sources_refused", engine.sources_refused);
   moved.add("send_waits", engine.send_waits);
   moved.add("trains_sent", engine.trains_sent);
@@ -74,7 +76,7 @@ void log_stats(const tun::ShardStats& stats) {
   moved.add("receive_ring_empty", engine.receive_ring_empty);
   moved.add("segmentation_refused", engine.segmentation_refused);
   moved.add("joining_refused", engine.joining_refused);
-  moved.write("packets");
+  moved.write(whose, "packets");
 
   Line lost;
   lost.add("udp_truncated", engine.udp_truncated);
@@ -83,17 +85,18 @@ void log_stats(const tun::ShardStats& stats) {
   lost.add("udp_no_socket", engine.udp_no_socket);
   lost.add("udp_kernel_dropped", engine.udp_kernel_dropped);
   lost.add("tun_after_end", engine.tun_after_end);
-  lost.write("lost in the engine");
+  lost.add("hand_over_full", stats.hand_over.full);
+  lost.write(whose, "lost in the engine");
 
   Line dropped;
   for (std::size_t i = 0; i < noise::drop_count; ++i) {
     const auto reason = static_cast<noise::Drop>(i);
     dropped.add(noise::drop_name(reason), stats.drops[reason]);
   }
-  dropped.write("dropped");
-  log_io_errors("send errors", engine.send_errors);
-  log_io_errors("receive errors", engine.receive_errors);
-  log_io_errors("tun errors", engine.tun_errors);
+  dropped.write(whose, "dropped");
+  log_io_errors(whose, "send errors", engine.send_errors);
+  log_io_errors(whose, "receive errors", engine.receive_errors);
+  log_io_errors(whose, "tun errors", engine.tun_errors);
 }
 
 void log_offloads(const tun::Offloads& offloads) {

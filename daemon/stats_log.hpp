@@ -6,7 +6,8 @@
 namespace wgring::daemon {
 
 // Every counter that is not zero.
-void log_stats(const tun::ShardStats& stats);
+// `whose` begins each line.
+void log_stats(const tun::ShardStats& stats, std::string_view whose);
 // One line for what is on, one for each that is off and why.
 void log_offloads(const tun::Offloads& offloads);
 void log_events(const tun::Notices& notices);

@@ -24,9 +24,13 @@ std::uint32_t usable_processors() noexcept {
   return static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&set)));
 }
 
-LaneChoice choose_lanes(std::optional<std::uint32_t> wanted, std::uint32_t processors) noexcept {
+LaneChoice choose_lanes(std::optional<std::uint32_t> wanted, std::uint32_t shards,
+                        std::uint32_t processors) noexcept {
   if (wanted) {
     return {.count = *wanted, .why = "as asked"};
+  }
+  if (shards > 1) {
+    return {.count = 0, .why = "several shards use the processors already"};
   }
   if (processors < processors_min) {
     return {.count = 0, .why = "fewer than 4 processors: lanes would take them from the kernel"};

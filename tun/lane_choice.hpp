@@ -15,8 +15,8 @@ struct LaneChoice {
 
 // Processors that the calling thread may run on; at least 1.
 [[nodiscard]] std::uint32_t usable_processors() noexcept;
-// nullopt: as many as are not worse than none, see docs/adr/0006.
-[[nodiscard]] LaneChoice choose_lanes(std::optional<std::uint32_t> wanted,
+// Of each shard. nullopt: as many as are not worse than none, see docs/adr/0006.
+[[nodiscard]] LaneChoice choose_lanes(std::optional<std::uint32_t> wanted, std::uint32_t shards,
                                       std::uint32_t processors) noexcept;
 
 }  // namespace wgring::tun

@@ -1,14 +1,17 @@
 #include "tun/shards.hpp"
 
+#include <bit>
+
 namespace wgring::tun {
 
-Shards::Shards(std::uint32_t shard_bits)
-    : shard_bits_(shard_bits), inlets_(std::size_t{1} << shard_bits) {}
+Shards::Shards(std::size_t count)
+    : shard_bits_(static_cast<std::uint32_t>(std::countr_zero(count))), inlets_(count) {}
 
-Result<std::unique_ptr<Shards>> Shards::start(const ShardSetup& setup, const TunDevice& device,
-                                              std::uint32_t shard_bits) {
-  std::unique_ptr<Shards> shards(new Shards(shard_bits));
-  const auto count = static_cast<std::uint32_t>(shards->inlets_.size());
+Result<std::unique_ptr<Shards>> Shards::start(const ShardSetup& setup,
+                                              std::span<const int> queues) {
+  WG_ASSERT(std::has_single_bit(queues.size()) && queues.size() <= shards_max);
+  std::unique_ptr<Shards> shards(new Shards(queues.size()));
+  const auto count = static_cast<std::uint32_t>(queues.size());
   for (std::uint32_t i = 0; i < count; ++i) {
     if (const Status opened = shards->inlets_[i].open(i, count); !opened) {
       return std::unexpected(opened.error());
@@ -16,8 +19,8 @@ Result<std::unique_ptr<Shards>> Shards::start(const ShardSetup& setup, const Tun
   }
   for (std::uint32_t i = 0; i < count; ++i) {
     ShardSetup each = setup;
-    each.tun_fd = device.queue(i);
-    each.place = {.shard = i, .shard_bits = shard_bits, .inlets = shards->inlets_};
+    each.tun_fd = queues[i];
+    each.place = {.shard = i, .shard_bits = shards->shard_bits_, .inlets = shards->inlets_};
     Result<std::unique_ptr<Shard>> started = Shard::start(each);
     if (!started) {
       return std::unexpected(started.error());

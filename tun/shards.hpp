@@ -4,12 +4,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/result.hpp"
 #include "tun/inlet.hpp"
 #include "tun/shard.hpp"
-#include "tun/tun_device.hpp"
 
 namespace wgring::tun {
 
@@ -17,11 +17,10 @@ namespace wgring::tun {
 // done to that of each, in the same order, so that they agree on serials and ids.
 class Shards {
  public:
-  // 2^shard_bits of them, the device has as many queues; `setup` is that of each, but for its queue
-  // and its place. May throw std::bad_alloc.
+  // One for each queue of the TUN, a power of two of them; `setup` is that of each, but for its
+  // queue and its place. May throw std::bad_alloc.
   [[nodiscard]] static Result<std::unique_ptr<Shards>> start(const ShardSetup& setup,
-                                                             const TunDevice& device,
-                                                             std::uint32_t shard_bits);
+                                                             std::span<const int> queues);
 
   [[nodiscard]] std::uint32_t count() const noexcept {
     return static_cast<std::uint32_t>(shards_.size());
@@ -37,7 +36,7 @@ class Shards {
   }
 
  private:
-  explicit Shards(std::uint32_t shard_bits);
+  explicit Shards(std::size_t count);
 
   std::uint32_t shard_bits_;
   std::vector<Inlet> inlets_;

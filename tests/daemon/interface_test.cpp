@@ -57,9 +57,10 @@ namespace {
 
 std::uint32_t no_interface(std::string_view /*name*/) noexcept { return 0; }
 
+// The first byte is what shards are chosen by.
 std::string key_line(std::string_view key, std::uint32_t number) {
   char digits[65];
-  std::snprintf(digits, sizeof digits, "%064x", number);
+  std::snprintf(digits, sizeof digits, "%02x%062x", number & 0xff, number);
   return std::string(key) + "=" + digits + "\n";
 }
 
@@ -85,22 +86,28 @@ std::uint16_t free_port() {
   return -1;
 }
 
-class InterfaceTest : public testing::Test {
+// With one shard, and with two that share the peers.
+class InterfaceTest : public testing::TestWithParam<std::size_t> {
  protected:
   InterfaceTest() {
     EXPECT_TRUE(crypto::initialise());
-    std::array<int, 2> ends{};
-    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()), 0);
-    tun_ = tun::Fd(ends[0]);
-    far_end_ = tun::Fd(ends[1]);
-    auto started = tun::Shard::start({.tun_fd = tun_.get(),
-                                      .engine = tun::EngineKind::epoll,
-                                      .aead = &crypto::aead_boringssl(),
-                                      .memory = memory_.source(),
-                                      .entropy = tun::system_entropy()});
+    std::vector<int> queues;
+    for (std::size_t i = 0; i < GetParam(); ++i) {
+      std::array<int, 2> ends{};
+      EXPECT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()),
+                0);
+      queues.push_back(ends[0]);
+      tuns_.emplace_back(ends[0]);
+      tuns_.emplace_back(ends[1]);
+    }
+    auto started = tun::Shards::start({.engine = tun::EngineKind::epoll,
+                                       .aead = &crypto::aead_boringssl(),
+                                       .memory = memory_.source(),
+                                       .entropy = tun::system_entropy()},
+                                      queues);
     EXPECT_TRUE(started);
-    shard_ = std::move(*started);
-    interface_ = std::make_unique<Interface>(*shard_, tun::ReceiveRuns::on);
+    shards_ = std::move(*started);
+    interface_ = std::make_unique<Interface>(*shards_, tun::ReceiveRuns::on);
   }
 
   // The errno of the set; 0: applied.
@@ -134,14 +141,15 @@ class InterfaceTest : public testing::Test {
     return text;
   }
 
-  tun::Fd tun_;
-  tun::Fd far_end_;
+  std::vector<tun::Fd> tuns_;  // socket pairs, both ends
   test::TestMemory memory_;
-  std::unique_ptr<tun::Shard> shard_;
+  std::unique_ptr<tun::Shards> shards_;
   std::unique_ptr<Interface> interface_;
 };
 
-TEST_F(InterfaceTest, PortIsRememberedWhileDownAndUsedWhenUp) {
+INSTANTIATE_TEST_SUITE_P(Shards, InterfaceTest, testing::Values(1, 2));
+
+TEST_P(InterfaceTest, PortIsRememberedWhileDownAndUsedWhenUp) {
   const std::uint16_t port = free_port();
   EXPECT_EQ(device().listen_port, 0);
   EXPECT_EQ(set("listen_port=" + std::to_string(port) + "\n"), 0);
@@ -154,7 +162,7 @@ TEST_F(InterfaceTest, PortIsRememberedWhileDownAndUsedWhenUp) {
   EXPECT_EQ(device().listen_port, port);
 }
 
-TEST_F(InterfaceTest, PortZeroBecomesARealOneThatIsKept) {
+TEST_P(InterfaceTest, PortZeroBecomesARealOneThatIsKept) {
   interface_->set_link(Link::up);
   const std::uint16_t first = device().listen_port;
   EXPECT_NE(first, 0);
@@ -164,7 +172,7 @@ TEST_F(InterfaceTest, PortZeroBecomesARealOneThatIsKept) {
   EXPECT_EQ(device().listen_port, first);
 }
 
-TEST_F(InterfaceTest, PortZeroWhileUpIsReplacedByAnotherFreeOne) {
+TEST_P(InterfaceTest, PortZeroWhileUpIsReplacedByAnotherFreeOne) {
   interface_->set_link(Link::up);
   const std::uint16_t first = device().listen_port;
   EXPECT_EQ(set("listen_port=0\n"), 0);
@@ -175,7 +183,7 @@ TEST_F(InterfaceTest, PortZeroWhileUpIsReplacedByAnotherFreeOne) {
   EXPECT_TRUE(tun::UdpPair::open(first, 0)) << "the old sockets are closed";
 }
 
-TEST_F(InterfaceTest, BusyPortRefusesTheWholeSet) {
+TEST_P(InterfaceTest, BusyPortRefusesTheWholeSet) {
   interface_->set_link(Link::up);
   const std::uint16_t before = device().listen_port;
   const auto busy = tun::UdpPair::open(0, 0);
@@ -189,7 +197,7 @@ TEST_F(InterfaceTest, BusyPortRefusesTheWholeSet) {
   EXPECT_FALSE(tun::UdpPair::open(before, 0)) << "the old port is still ours";
 }
 
-TEST_F(InterfaceTest, PortThatWasBusyWhenTheLinkCameUpIsTriedAgain) {
+TEST_P(InterfaceTest, PortThatWasBusyWhenTheLinkCameUpIsTriedAgain) {
   auto busy = tun::UdpPair::open(0, 0);
   ASSERT_TRUE(busy);
   const std::uint16_t port = busy->port();
@@ -202,7 +210,7 @@ TEST_F(InterfaceTest, PortThatWasBusyWhenTheLinkCameUpIsTriedAgain) {
   EXPECT_FALSE(tun::UdpPair::open(port, 0)) << "any set tries again";
 }
 
-TEST_F(InterfaceTest, PortThatWasBusyIsHadByARetry) {
+TEST_P(InterfaceTest, PortThatWasBusyIsHadByARetry) {
   auto busy = tun::UdpPair::open(0, 0);
   ASSERT_TRUE(busy);
   const std::uint16_t port = busy->port();
@@ -218,10 +226,10 @@ TEST_F(InterfaceTest, PortThatWasBusyIsHadByARetry) {
   EXPECT_FALSE(tun::UdpPair::open(port, 0));
 }
 
-TEST_F(InterfaceTest, RemovalsAreCountedAndNothingElse) {
+TEST_P(InterfaceTest, RemovalsAreCountedAndNothingElse) {
   EXPECT_EQ(set(key_line("private_key", 5)), 0);
   crypto::PublicKey ours{};
-  shard_->call([&](tun::ShardContext& context) { ours = context.device.public_key(); });
+  (*shards_)[0].call([&](tun::ShardContext& context) { ours = context.device.public_key(); });
   SetRequest own_key;
   own_key.peers.emplace_back().public_key = ours;
   const std::uint64_t before = device().removals;
@@ -241,7 +249,7 @@ TEST_F(InterfaceTest, RemovalsAreCountedAndNothingElse) {
   EXPECT_EQ(page.removals, before + 3);
 }
 
-TEST_F(InterfaceTest, PeersComeBackInOrderOverManyPages) {
+TEST_P(InterfaceTest, PeersComeBackInOrderOverManyPages) {
   std::string body;
   std::string expected;
   for (std::uint32_t i = 1; i <= 1000; ++i) {
@@ -255,7 +263,7 @@ TEST_F(InterfaceTest, PeersComeBackInOrderOverManyPages) {
   EXPECT_EQ(peers(), "7:0");
 }
 
-TEST_F(InterfaceTest, PeerWithMorePrefixesThanAVisitOrAPageTakes) {
+TEST_P(InterfaceTest, PeerWithMorePrefixesThanAVisitOrAPageTakes) {
   std::string body = key_line("public_key", 1) + "replace_allowed_ips=true\n";
   for (std::uint32_t i = 0; i < 5000; ++i) {
     body += "allowed_ip=10." + std::to_string(i / 256) + "." + std::to_string(i % 256) + ".0/24\n";
@@ -266,7 +274,7 @@ TEST_F(InterfaceTest, PeerWithMorePrefixesThanAVisitOrAPageTakes) {
   EXPECT_EQ(peers(), "1:4998 2:1");
 }
 
-TEST_F(InterfaceTest, RemovedAndUpdateOnlySectionsAddNothing) {
+TEST_P(InterfaceTest, RemovedAndUpdateOnlySectionsAddNothing) {
   EXPECT_EQ(set(key_line("public_key", 1) + key_line("public_key", 2)), 0);
   EXPECT_EQ(set(key_line("public_key", 1) + "remove=true\nallowed_ip=10.0.0.0/8\n" +
                 key_line("public_key", 3) + "update_only=true\nallowed_ip=10.0.0.0/8\n"),
@@ -274,7 +282,7 @@ TEST_F(InterfaceTest, RemovedAndUpdateOnlySectionsAddNothing) {
   EXPECT_EQ(peers(), "2:0");
 }
 
-TEST_F(InterfaceTest, MoreThanTheDeviceTakesIsRefusedWhole) {
+TEST_P(InterfaceTest, MoreThanTheDeviceTakesIsRefusedWhole) {
   SetRequest request;
   const std::uint32_t peers_max = 1U << 20;
   for (std::uint32_t i = 0; i <= peers_max; ++i) {
@@ -286,7 +294,7 @@ TEST_F(InterfaceTest, MoreThanTheDeviceTakesIsRefusedWhole) {
   EXPECT_EQ(peers(), "");
 }
 
-TEST_F(InterfaceTest, PrefixesThatAReplaceTakesAwayMakeRoom) {
+TEST_P(InterfaceTest, PrefixesThatAReplaceTakesAwayMakeRoom) {
   EXPECT_EQ(set(key_line("public_key", 1) + "allowed_ip=10.0.0.0/8\n"), 0);
   SetRequest request;
   noise::AllowedIpChange change;
@@ -301,7 +309,7 @@ TEST_F(InterfaceTest, PrefixesThatAReplaceTakesAwayMakeRoom) {
   EXPECT_EQ(peers(), "2:1");
 }
 
-TEST_F(InterfaceTest, ChangesThatRemoveNeedNoMemory) {
+TEST_P(InterfaceTest, ChangesThatRemoveNeedNoMemory) {
   EXPECT_EQ(set(key_line("public_key", 1) + "allowed_ip=10.0.0.0/8\n"), 0);
   memory_.set_commit_budget(memory_.committed_bytes());
   std::string body = key_line("public_key", 1);
@@ -313,13 +321,15 @@ TEST_F(InterfaceTest, ChangesThatRemoveNeedNoMemory) {
 }
 
 #ifndef WG_TEST_OPERATORS_TAKEN
-TEST_F(InterfaceTest, WantOfMemoryTakesBackTheMark) {
+TEST_P(InterfaceTest, WantOfMemoryTakesBackTheMark) {
   interface_->set_link(Link::up);
   EXPECT_EQ(set("fwmark=7\n" + key_line("public_key", 1)), 0);
   SetRequest request;
   request.fwmark = 8;
   for (std::uint32_t i = 0; i < (1U << 20); ++i) {
-    store_be32(&request.peers.emplace_back().public_key[28], 1);
+    crypto::PublicKey& key = request.peers.emplace_back().public_key;
+    key[0] = 1;
+    store_be32(&key[28], 1);
   }
   largest_allocation = 1 << 20;
   EXPECT_THROW(static_cast<void>(interface_->apply(request)), std::bad_alloc);
@@ -329,11 +339,13 @@ TEST_F(InterfaceTest, WantOfMemoryTakesBackTheMark) {
 }
 #endif
 
-TEST_F(InterfaceTest, SectionsOfPeersThatAreThereNeedNoRoom) {
+TEST_P(InterfaceTest, SectionsOfPeersThatAreThereNeedNoRoom) {
   EXPECT_EQ(set(key_line("public_key", 1)), 0);
   SetRequest request;
   for (std::uint32_t i = 0; i < (1U << 20); ++i) {
-    store_be32(&request.peers.emplace_back().public_key[28], 1);
+    crypto::PublicKey& key = request.peers.emplace_back().public_key;
+    key[0] = 1;
+    store_be32(&key[28], 1);
   }
   EXPECT_TRUE(interface_->apply(request)) << "the bound alone would refuse it";
   EXPECT_EQ(peers(), "1:0");

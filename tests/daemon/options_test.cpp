@@ -54,6 +54,14 @@ TEST(Options, EachOptionIsTaken) {
   EXPECT_TRUE(accepted({"--foreground", "wg0"}).foreground);
 }
 
+TEST(Options, ShardsAreAPowerOfTwo) {
+  EXPECT_EQ(accepted({"wg0"}).shard_bits, 0U);
+  EXPECT_EQ(accepted({"--shards=auto", "wg0"}).shard_bits, 0U);
+  EXPECT_EQ(accepted({"--shards=1", "wg0"}).shard_bits, 0U);
+  EXPECT_EQ(accepted({"--shards", "2", "wg0"}).shard_bits, 1U);
+  EXPECT_EQ(accepted({"--shards=16", "wg0"}).shard_bits, 4U);
+}
+
 TEST(Options, LanesAreAutomaticOrANumber) {
   EXPECT_FALSE(accepted({"--lanes=auto", "wg0"}).lanes);
   EXPECT_EQ(accepted({"--lanes=0", "wg0"}).lanes, 0U);
@@ -134,6 +142,10 @@ TEST(Options, FaultsAreOneLineAndNameTheCause) {
       {{"--engine=1", "wg0"}, "--engine"},
       {{"--aead=openssl", "wg0"}, "--aead"},
       {{"--lanes=many", "wg0"}, "'many'"},
+      {{"--shards=many", "wg0"}, "'many'"},
+      {{"--shards=3", "wg0"}, "--shards: '3'"},
+      {{"--shards=0", "wg0"}, "--shards: '0'"},
+      {{"--shards=32", "wg0"}, "--shards: '32'"},
       {{"--log-level=loud", "wg0"}, "--log-level"},
       {{"--no-offload=tun-tso,nonsense", "wg0"}, "'nonsense'"},
       {{""}, "interface name"},
@@ -151,7 +163,7 @@ TEST(Options, HelpNamesEveryOptionAndVariable) {
   const EarlyExit help = refused({"--help"});
   EXPECT_EQ(help.code, 0);
   for (const char* const word :
-       {"IFNAME", "--foreground", "-f", "--engine", "epoll", "--aead", "--lanes", "--log-level",
+       {"IFNAME", "--foreground", "-f", "--engine", "epoll", "--aead", "--lanes", "--shards", "--log-level",
         "--version", "--help", "--no-offload", "WGRING_NO_OFFLOAD", "WG_TUN_FD", "WG_UAPI_FD",
         "WG_PROCESS_FOREGROUND", "LOG_LEVEL"}) {
     EXPECT_NE(help.text.find(word), std::string::npos) << word;

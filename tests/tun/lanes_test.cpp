@@ -175,14 +175,15 @@ TEST_F(Meter, ALongSleepEndsIt) {
 }
 
 TEST(LaneChoice, AutomaticIsNeverWorseThanNone) {
-  EXPECT_EQ(choose_lanes({}, 1).count, 0U);
-  EXPECT_EQ(choose_lanes({}, 2).count, 0U);
-  EXPECT_EQ(choose_lanes({}, 3).count, 0U);
-  EXPECT_EQ(choose_lanes({}, 4).count, 2U);
-  EXPECT_EQ(choose_lanes({}, 5).count, 3U);
-  EXPECT_EQ(choose_lanes({}, 256).count, 3U);
-  EXPECT_EQ(choose_lanes(0, 256).count, 0U);
-  EXPECT_EQ(choose_lanes(7, 1).count, 7U);
+  EXPECT_EQ(choose_lanes({}, 1, 1).count, 0U);
+  EXPECT_EQ(choose_lanes({}, 1, 2).count, 0U);
+  EXPECT_EQ(choose_lanes({}, 1, 3).count, 0U);
+  EXPECT_EQ(choose_lanes({}, 1, 4).count, 2U);
+  EXPECT_EQ(choose_lanes({}, 1, 5).count, 3U);
+  EXPECT_EQ(choose_lanes({}, 1, 256).count, 3U);
+  EXPECT_EQ(choose_lanes({}, 2, 256).count, 0U) << "shards have them";
+  EXPECT_EQ(choose_lanes(0, 1, 256).count, 0U);
+  EXPECT_EQ(choose_lanes(7, 1, 1).count, 7U);
   EXPECT_GE(usable_processors(), 1U);
 }
 

@@ -1,0 +1,192 @@
+"""Shards: several threads with a share of the peers each, one interface to everybody else.
+
+             spoke 0 === hub === spoke 5        the hub has shards, its peers are spread over them
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import signal
+
+import pytest
+
+from lab.daemon import Implementation
+from lab.pair import Pair
+from lab.run import wait_for
+from lab.traffic import iperf, ping, reaches, tcp_bytes
+from lab.tun import open_tun
+from lab.wgtool import Key
+from test_lanes import numbered_flow
+
+pytestmark = pytest.mark.ours
+
+DEVICE = "wg0"
+SPOKES = 6
+
+
+def with_shards(implementation, shards):
+    return Implementation(implementation.name, implementation.path,
+                          [*implementation.options, f"--shards={shards}"])
+
+
+def shard_threads(daemon):
+    names = [(task / "comm").read_text().strip()
+             for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir()]
+    return names.count("wgring-shard")
+
+
+def counters(daemon, shards):
+    """Counters of moved packets as of now, of each shard."""
+    pattern = r"shard (\d+): packets:((?: \w+=\d+)*)"
+    before = len(re.findall(pattern, daemon.log))
+    daemon.signal(signal.SIGUSR1)
+    wait_for(lambda: len(re.findall(pattern, daemon.log)) >= before + shards, "counters in the log")
+    found = sorted(re.findall(pattern, daemon.log)[-shards:])
+    return [{name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", text)}
+            for _, text in found]
+
+
+def key_on(shard, shards):
+    """A key of a peer that lives there."""
+    while True:
+        key = Key()
+        if bytes.fromhex(key.public_hex)[0] % shards == shard:
+            return key
+
+
+class Star:
+    """The hub knows all endpoints, the spokes know the hub's."""
+
+    def __init__(self, lab, implementation, shards):
+        self.hub, self.key = lab.space("hub"), Key()
+        self.daemon = lab.daemon(self.hub, with_shards(implementation, shards), DEVICE).start()
+        self.spokes = [lab.space(f"spoke{number}") for number in range(SPOKES)]
+        self.keys = [key_on(number % shards, shards) for number in range(SPOKES)]
+        self.set(self.hub, "private-key /dev/stdin listen-port 1000", text=self.key.private)
+        for number, (space, key) in enumerate(zip(self.spokes, self.keys)):
+            lab.daemon(space, implementation, DEVICE).start()
+            self.hub.wire(space, f"to{number}", "eth0")
+            self.hub.address(f"to{number}", f"10.0.{number}.254/24")
+            space.address("eth0", f"10.0.{number}.1/24")
+            self.set(space, "private-key /dev/stdin listen-port 1000", text=key.private)
+            self.set(space, f"peer {self.key.public} endpoint 10.0.{number}.254:1000 "
+                            "allowed-ips 10.9.0.0/24")
+            space.address(DEVICE, f"10.9.0.{number + 1}/24")
+            space.ip(f"link set {DEVICE} up")
+            self.set(self.hub, f"peer {key.public} endpoint 10.0.{number}.1:1000 "
+                               f"allowed-ips 10.9.0.{number + 1}/32")
+        self.hub.address(DEVICE, "10.9.0.254/24")
+        self.hub.ip(f"link set {DEVICE} up")
+        for space in (self.hub, *self.spokes):
+            space.wait_udp_port(1000)
+
+    @staticmethod
+    def set(space, words, text=None):
+        space.run("wg", "set", DEVICE, *words.split(), text=text)
+
+    def dump(self):
+        """One list of words per peer, as `wg` shows them."""
+        return [line.split("\t") for line in
+                self.hub.run("wg", "show", DEVICE, "dump").out.splitlines()[1:]]
+
+
+@pytest.fixture(params=[2, 4])
+def star(request, lab, each_engine):
+    star = Star(lab, each_engine, request.param)
+    star.shards = request.param
+    return star
+
+
+def test_all_peers_are_served_at_once_in_both_directions(star):
+    assert f"shards: {star.shards}" in star.daemon.log
+    assert shard_threads(star.daemon) == star.shards
+    for number in range(SPOKES):  # who begins takes turns
+        if number % 2 == 0:
+            ping(star.hub, f"10.9.0.{number + 1}", count=3)
+        else:
+            ping(star.spokes[number], "10.9.0.254", count=3)
+    with concurrent.futures.ThreadPoolExecutor(SPOKES) as pool:
+        moved = list(pool.map(lambda number: tcp_bytes(
+            star.hub, star.spokes[number], f"10.9.0.{number + 1}",
+            *(["-R"] if number % 2 else [])), range(SPOKES)))
+    assert min(moved) > 100_000
+    each = counters(star.daemon, star.shards)
+    assert all(shard["udp_received"] > 100 and shard["udp_sent"] > 100 for shard in each)
+    assert sum(shard.get("handed_over", 0) for shard in each) > 0
+    assert (sum(shard.get("handed_over", 0) for shard in each)
+            == sum(shard.get("taken_over", 0) for shard in each))
+
+
+def test_the_interface_is_one_to_wg(star):
+    for number in range(SPOKES):
+        ping(star.spokes[number], "10.9.0.254", count=2)
+    dump = star.dump()
+    assert [words[0] for words in dump] == [key.public for key in star.keys]
+    for number, words in enumerate(dump):
+        endpoint, allowed, handshake, received, sent = words[2:7]
+        assert endpoint == f"10.0.{number}.1:1000"
+        assert allowed == f"10.9.0.{number + 1}/32"
+        assert int(handshake) > 0 and int(received) > 0 and int(sent) > 0
+    # A prefix moves to a peer of another shard, and with it what is sent.
+    star.set(star.hub, f"peer {star.keys[1].public} allowed-ips 10.9.0.1/32,10.9.0.2/32")
+    assert not reaches(star.hub, "10.9.0.1")
+    star.set(star.hub, f"peer {star.keys[0].public} allowed-ips 10.9.0.1/32")
+    ping(star.hub, "10.9.0.1")
+    # A new port, a mark; a peer less, all peers gone.
+    star.set(star.hub, "listen-port 2000 fwmark 7")
+    for number in range(SPOKES):
+        ping(star.hub, f"10.9.0.{number + 1}", count=2)
+        ping(star.spokes[number], "10.9.0.254", count=2)
+    star.set(star.hub, f"peer {star.keys[2].public} remove")
+    assert not reaches(star.spokes[2], "10.9.0.254")
+    ping(star.spokes[3], "10.9.0.254")
+    star.hub.run("wg", "syncconf", DEVICE, "/dev/stdin", text="[Interface]\n")
+    assert star.dump() == []
+    assert not reaches(star.spokes[3], "10.9.0.254")
+
+
+def test_a_roaming_peer_is_followed_on_its_shard(star):
+    for number in range(SPOKES):
+        ping(star.spokes[number], "10.9.0.254", count=2)
+        star.set(star.spokes[number], "listen-port 3000")
+        star.spokes[number].wait_udp_port(3000)
+        ping(star.spokes[number], "10.9.0.254", count=2)
+        assert star.dump()[number][2] == f"10.0.{number}.1:3000"
+        ping(star.hub, f"10.9.0.{number + 1}", count=2)
+
+
+@pytest.mark.parametrize("shards", [2, 4])
+def test_no_packet_of_a_flow_overtakes_another(lab, each_engine, shards):
+    implementation = with_shards(each_engine, shards)
+    pair = Pair(lab, implementation, implementation).know_endpoint()
+    ping(pair.left.space, pair.right.inner4)
+    arrived = numbered_flow(pair, seconds=2)
+    assert len(arrived) > 100
+    assert all(before < after for before, after in zip(arrived, arrived[1:]))
+    total = iperf(pair.left.space, pair.right.space, pair.right.inner4, "-u", "-b", "20M")["sum"]
+    assert total["packets"] > 100
+
+
+def test_link_down_and_up_and_the_end_of_the_interface(star):
+    ping(star.spokes[0], "10.9.0.254")
+    star.hub.ip(f"link set {DEVICE} down")
+    assert not reaches(star.spokes[0], "10.9.0.254")
+    star.hub.ip(f"link set {DEVICE} up")
+    star.hub.wait_udp_port(1000)
+    for number in range(SPOKES):
+        ping(star.hub, f"10.9.0.{number + 1}", count=2)
+        ping(star.spokes[number], "10.9.0.254", count=2)
+    star.hub.ip(f"link delete {DEVICE}")
+    assert star.daemon.wait_end() == 0
+
+
+def test_a_tun_that_is_given_is_one_queue(lab, ours):
+    space = lab.space("solo")
+    fd = open_tun(space, DEVICE)
+    result = space.run(*with_shards(ours, 2).argv(DEVICE, "-f"), env={"WG_TUN_FD": str(fd)},
+                       pass_fds=(fd,), check=False)
+    os.close(fd)
+    assert result.code == 1
+    assert "--shards: WG_TUN_FD" in result.err
+    assert len(result.err.strip().splitlines()) == 1
