@@ -6,19 +6,25 @@
 //                                     on the same bytes with nothing around them (`raw`)
 //   lanes/BACKEND/LOAD/SESSIONS       the pipeline with 0, 1 and 3 lanes, taking turns: nanoseconds
 //                                     per packet, and how many times as fast 2 and 4 threads are
+//   shards/BACKEND/LOAD/SESSIONS      one pipeline, and two on threads of their own with half of
+//   the
+//                                     sessions each, taking turns; nothing is handed over
 //
 // `hash` is of the first turns' sealed and delivered bytes: the same for every backend.
 #include <algorithm>
+#include <barrier>
 #include <chrono>
 #include <cinttypes>
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "bench/pipeline/pipeline.hpp"
 #include "bench/pipeline/watched_aead.hpp"
 #include "bench/support/stage.hpp"
+#include "crypto/self_test.hpp"
 
 namespace wgring::bench {
 namespace {
@@ -159,6 +165,67 @@ void lanes(benchmark::State& state, const crypto::Aead& aead, const Load& load) 
   }
 }
 
+// A second shard's thread: the body on demand, at the same time as the caller's.
+class OtherThread {
+ public:
+  template <typename Body>
+  explicit OtherThread(Body body)
+      : thread_([this, body] {
+          crypto::prepare_thread();
+          for (both_.arrive_and_wait(); !stop_; both_.arrive_and_wait()) {
+            body();
+            both_.arrive_and_wait();
+          }
+        }) {}
+  OtherThread(const OtherThread&) = delete;
+  OtherThread& operator=(const OtherThread&) = delete;
+  ~OtherThread() {
+    stop_ = true;
+    both_.arrive_and_wait();
+    thread_.join();
+  }
+  void start() { both_.arrive_and_wait(); }
+  void wait() { both_.arrive_and_wait(); }
+
+ private:
+  std::barrier<> both_{2};
+  bool stop_ = false;  // before a barrier, read behind it
+  std::thread thread_;
+};
+
+void shards(benchmark::State& state, const crypto::Aead& aead, const Load& load) {
+  constexpr int turns = 32;
+  Load half = load;
+  half.sessions = load.sessions / 2;
+  Pipeline alone(aead, load);
+  Pipeline one(aead, half);
+  Pipeline two(aead, half);
+  for (Pipeline* const pipeline : {&alone, &one, &two}) {
+    static_cast<void>(pipeline->hash_of_turns(hashed_turns));
+  }
+  OtherThread other([&] {
+    for (int i = 0; i < turns; ++i) {
+      two.turn();
+    }
+  });
+  const double packets = turns * static_cast<double>(alone.packets_per_turn());
+  Blocks by_one(packets);
+  Blocks by_two(2 * packets);
+  for (auto _ : state) {
+    const auto first = time_of(turns, [&] { alone.turn(); });
+    const auto second = time_of(1, [&] {
+      other.start();
+      static_cast<void>(time_of(turns, [&] { one.turn(); }));
+      other.wait();
+    });
+    by_one.add(first);
+    by_two.add(second);
+    state.SetIterationTime(std::chrono::duration<double>(first + second).count());
+  }
+  state.counters["alone_ns"] = by_one.median();
+  state.counters["threads2"] = by_one.median() / by_two.median();
+}
+
 }  // namespace
 
 void add_benchmarks() {
@@ -183,6 +250,11 @@ void add_benchmarks() {
         add("lanes/" + std::string(aead->name) + "/" + name_of(load), [=](benchmark::State& state) {
           lanes(state, *aead, load);
         })->UseManualTime();
+        if (sessions > 1) {
+          add("shards/" + std::string(aead->name) + "/" + name_of(load),
+              [=](benchmark::State& state) { shards(state, *aead, load); })
+              ->UseManualTime();
+        }
       }
     }
   }

@@ -1,11 +1,11 @@
 // The four messages as bytes on the wire (protocol section 3). All integers little-endian.
 //
 // clang-format off
-//   initiation, 148: type 1 | sender_index 4 | ephemeral 32 | AEAD(static) 48 | AEAD(time) 28 | macs
-//   response,    92: type 2 | sender_index 4 | receiver_index 4 | ephemeral 32 | AEAD("") 16 | macs
-//   cookie,      64: type 3 | receiver_index 4 | nonce 24 | XAEAD(cookie) 32
-//   data,     >= 32: type 4 | receiver_index 4 | counter 8 | AEAD(padded inner packet)
-//   where macs is mac1 16 | mac2 16
+// initiation, 148: type 1 | sender_index 4 | ephemeral 32 | AEAD(static) 48 | AEAD(time) 28 | macs
+// response,    92: type 2 | sender_index 4 | receiver_index 4 | ephemeral 32 | AEAD("") 16 | macs
+// cookie,      64: type 3 | receiver_index 4 | nonce 24 | XAEAD(cookie) 32
+// data,     >= 32: type 4 | receiver_index 4 | counter 8 | AEAD(padded inner packet)
+// where macs is mac1 16 | mac2 16
 // clang-format on
 #pragma once
 

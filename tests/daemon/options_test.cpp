@@ -163,9 +163,9 @@ TEST(Options, HelpNamesEveryOptionAndVariable) {
   const EarlyExit help = refused({"--help"});
   EXPECT_EQ(help.code, 0);
   for (const char* const word :
-       {"IFNAME", "--foreground", "-f", "--engine", "epoll", "--aead", "--lanes", "--shards", "--log-level",
-        "--version", "--help", "--no-offload", "WGRING_NO_OFFLOAD", "WG_TUN_FD", "WG_UAPI_FD",
-        "WG_PROCESS_FOREGROUND", "LOG_LEVEL"}) {
+       {"IFNAME", "--foreground", "-f", "--engine", "epoll", "--aead", "--lanes", "--shards",
+        "--log-level", "--version", "--help", "--no-offload", "WGRING_NO_OFFLOAD", "WG_TUN_FD",
+        "WG_UAPI_FD", "WG_PROCESS_FOREGROUND", "LOG_LEVEL"}) {
     EXPECT_NE(help.text.find(word), std::string::npos) << word;
   }
   const EarlyExit version = refused({"--version"});
