@@ -21,13 +21,23 @@ class UringBasicEngine : public UringEngine {
   UringBasicEngine() noexcept : UringEngine(UringForm::basic) {}
 };
 
-using Engines = ::testing::Types<EpollEngine, UringEngine, UringBasicEngine>;
+// A ring that is full all the time: most turns want more entries, and bring more completions, than
+// it holds.
+class UringNarrowEngine : public UringEngine {
+ public:
+  UringNarrowEngine() noexcept : UringEngine(UringForm::full, {.entries = 2, .completions = 4}) {}
+};
+
+using Engines = ::testing::Types<EpollEngine, UringEngine, UringBasicEngine, UringNarrowEngine>;
 
 struct EngineNames {
   template <typename E>
   static std::string GetName(int) {
     if (std::is_same_v<E, EpollEngine>) {
       return "Epoll";
+    }
+    if (std::is_same_v<E, UringNarrowEngine>) {
+      return "UringNarrow";
     }
     return std::is_same_v<E, UringEngine> ? "Uring" : "UringBasic";
   }

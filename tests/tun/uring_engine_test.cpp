@@ -1,10 +1,14 @@
-// What only the ring engines do: slots that are lent, and a device that cannot be told not to wait.
+// What only the ring engines do: slots that are lent, a ring that is full or cannot be entered, and
+// a device that cannot be told not to wait.
+#include <filesystem>
+
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <termios.h>
 
 #include "engine_rig.hpp"
+#include "failing.hpp"
 
 namespace wgring::tun::test {
 namespace {
@@ -30,6 +34,161 @@ TEST_F(UringEngineTest, MoreThanTheLentSlotsIsReadDirectlyAndTheReceiveComesBack
   }
   EXPECT_EQ(engine_->counters().udp_no_buffer, 0U);
 }
+
+// --- a ring that holds less than a turn wants ---
+
+class UringNarrowTest : public EngineRig<UringNarrowEngine> {
+ protected:
+  // What the kernel says of the ring of this process.
+  [[nodiscard]] static std::string ring_state() {
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+      std::error_code closed;
+      if (std::filesystem::read_symlink(entry.path(), closed) == "anon_inode:[io_uring]") {
+        std::ifstream file("/proc/self/fdinfo/" + entry.path().filename().string());
+        return {std::istreambuf_iterator<char>(file), {}};
+      }
+    }
+    return {};
+  }
+  // Completions that had no room in the queue, by the kernel's list of them.
+  [[nodiscard]] static std::size_t completions_waiting() {
+    const std::string state = ring_state();
+    const std::size_t list = state.find("CqOverflowList:");
+    EXPECT_NE(list, std::string::npos) << state;
+    std::size_t count = 0;
+    for (std::size_t at = list; (at = state.find("user_data=", at)) != std::string::npos; ++at) {
+      count += 1;
+    }
+    return count;
+  }
+};
+
+TEST_F(UringNarrowTest, ATurnOfMoreEntriesThanTheRingHoldsKeepsOrder) {
+  const Peer peer("127.0.0.1");
+  const Peer host("10.9.0.1");
+  turn(1ms);  // from here on effects are kept for the next look
+  std::uint32_t next = 0;
+  for (std::uint32_t outbox = 0; outbox < 3; ++outbox) {
+    add_datagram(to_loopback(noise::Family::v4, peer.port()), numbered(outbox));
+    std::vector<std::vector<std::uint8_t>> packets;
+    for (std::uint32_t i = 0; i < 50; ++i) {
+      packets.push_back(inner_udp(host.port(), numbered(next++)));
+    }
+    add_delivers(packets);
+    engine_->submit(outbox_);
+  }
+  turn(1ms);
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(peer.receive(), numbered(i));
+  }
+  for (std::uint32_t i = 0; i < next; ++i) {
+    ASSERT_EQ(host.receive(), numbered(i));
+  }
+  EXPECT_EQ(peer.receive(50), "") << "one of them left twice";
+  EXPECT_EQ(engine_->counters().udp_sent, 3U);
+  EXPECT_EQ(engine_->counters().tun_written, next);
+}
+
+TEST_F(UringNarrowTest, MoreCompletionsThanTheRingHoldsAreAllSeen) {
+  const Peer peer("127.0.0.1");
+  const Peer host("10.9.0.1");
+  const std::vector<std::uint8_t> nonsense(40, 0x00);  // neither IPv4 nor IPv6
+  constexpr std::uint32_t each = 40;
+  turn(1ms);
+  for (std::uint32_t round = 1; round <= 3; ++round) {
+    // Only failures make completions.
+    std::vector<std::vector<std::uint8_t>> packets;
+    for (std::uint32_t i = 0; i < each; ++i) {
+      packets.push_back(nonsense);
+      packets.push_back(inner_udp(host.port(), numbered(i)));
+    }
+    add_delivers(packets);
+    add_datagram(to_v4({198, 51, 100, 1}, 9), "no route");
+    engine_->submit(outbox_);
+    EXPECT_GT(completions_waiting(), 30U);
+    // The receives have to find room among them.
+    got_udp_.clear();
+    for (std::uint32_t i = 0; i < 20; ++i) {
+      peer.send("127.0.0.1", pair_.port(), numbered(i));
+    }
+    ASSERT_TRUE(turn_until([&] { return got_udp_.size() == 20; })) << got_udp_.size();
+    for (std::uint32_t i = 0; i < 20; ++i) {
+      EXPECT_EQ(got_udp_[i], numbered(i));
+    }
+    for (std::uint32_t i = 0; i < each; ++i) {
+      ASSERT_EQ(host.receive(), numbered(i));
+    }
+    turn(1ms);
+    EXPECT_EQ(completions_waiting(), 0U);
+    const EngineCounters& counters = engine_->counters();
+    EXPECT_EQ(counters.tun_errors[IoError::invalid], std::uint64_t{round} * each);
+    EXPECT_EQ(counters.tun_written, std::uint64_t{round} * each);
+    EXPECT_EQ(counters.send_errors[IoError::network_unreachable], round);
+    EXPECT_EQ(counters.udp_received, std::uint64_t{round} * 20);
+  }
+  EXPECT_FALSE(fatal_);
+}
+
+// --- a ring that cannot be entered ---
+
+class UringEnterTest : public EngineRig<UringEngine> {
+ protected:
+  // The ring belongs to the thread whose calls fail, from its beginning to its end.
+  template <typename Check>
+  void with_failing_enter(Check check) {
+    engine_.reset();
+    with_failing(SYS_io_uring_enter, [&](FailingCall& enter) {
+      open_engine();
+      check(enter);
+      engine_.reset();
+    });
+  }
+};
+
+// EBUSY: of older kernels, while completions wait for room. EAGAIN: no memory for a request.
+TEST_F(UringEnterTest, AnEnterThatIsPutOffIsMadeAgain) {
+  for (const int error : {EBUSY, EAGAIN}) {
+    with_failing_enter([&](FailingCall& enter) {
+      const Peer peer("127.0.0.1");
+      const Peer host("10.9.0.1");
+      engine_->set_sockets(&pair_);
+      for (int round = 0; round < 2; ++round) {
+        turn(1ms);
+        add_datagram(to_loopback(noise::Family::v4, peer.port()), "1");
+        add_delivers({inner_udp(host.port(), "a"), inner_udp(host.port(), "b")});
+        engine_->submit(outbox_);
+        enter.fail_next(error, 3);
+        turn(1ms);
+        EXPECT_EQ(enter.left(), 0);
+        EXPECT_EQ(peer.receive(), "1");
+        EXPECT_EQ(host.receive(), "a");
+        EXPECT_EQ(host.receive(), "b");
+      }
+      EXPECT_EQ(peer.receive(50), "") << "sent twice";
+      EXPECT_EQ(host.receive(50), "") << "written twice";
+      peer.send("127.0.0.1", pair_.port(), "in");
+      EXPECT_TRUE(turn_until([&] { return got_udp_.size() == 1; }));
+      EXPECT_EQ(engine_->counters().udp_sent, 2U);
+      EXPECT_EQ(engine_->counters().tun_written, 4U);
+      EXPECT_FALSE(fatal_);
+      got_udp_.clear();
+    });
+  }
+}
+
+TEST_F(UringEnterTest, AnythingElseIsToldAsTheEnd) {
+  with_failing_enter([&](FailingCall& enter) {
+    // Nothing is in the ring yet: with something there the engine may not go on at all.
+    enter.fail_next(EBADR, 1);
+    collect();
+    EXPECT_EQ(enter.left(), 0);
+    ASSERT_TRUE(inbox_.notes.fatal);
+    EXPECT_EQ(inbox_.notes.fatal->errno_value, EBADR);
+    EXPECT_EQ(inbox_.notes.fatal->what, "io_uring_enter");
+  });
+}
+
+// --- a device that cannot be told not to wait ---
 
 // A terminal in place of TUN: like TUN before 6.4 it does not know RWF_NOWAIT.
 class UringOnTerminalTest : public EngineRig<UringEngine> {

@@ -11,12 +11,6 @@
 namespace wgring::tun {
 namespace {
 
-// A whole turn of the usual kind: one write per packet of a batch, doorbells. More are taken in
-// several calls; every write of an outbox may fail and say so before anyone looks.
-constexpr unsigned ring_entries = 512;
-constexpr unsigned ring_completions = 4096;
-static_assert(ring_completions >= noise::Outbox::inners_max + 64);
-
 constexpr unsigned kind_shift = 56;
 constexpr unsigned index_shift = 32;
 constexpr std::uint64_t index_mask = 0xff'ffff;
@@ -29,7 +23,7 @@ constexpr std::uint64_t pack(unsigned kind, std::size_t index, std::uint32_t gen
 
 Status UringEngine::open(const EngineSetup& setup) noexcept {
   setup_ = setup;
-  if (Status status = open_ring(ring_, form_, ring_entries, ring_completions); !status) {
+  if (Status status = open_ring(ring_, form_, size_.entries, size_.completions); !status) {
     return status;
   }
   open_ = true;

@@ -29,9 +29,22 @@
 
 namespace wgring::tun {
 
+// What the ring holds at a time. A turn that wants more entries is taken in several calls, and
+// completions that find no room wait in the kernel (NODROP).
+struct UringSize {
+  unsigned entries;
+  unsigned completions;
+};
+// A whole turn of the usual kind: one write per packet of a batch, doorbells; and every write of an
+// outbox may fail and say so before anyone looks.
+inline constexpr UringSize usual_uring_size{.entries = 512, .completions = 4096};
+static_assert(usual_uring_size.completions >= noise::Outbox::inners_max + 64);
+
 class UringEngine {
  public:
-  explicit UringEngine(UringForm form = UringForm::full) noexcept : form_(form) {}
+  // Another size is for tests of what happens when the ring is full.
+  explicit UringEngine(UringForm form = UringForm::full, UringSize size = usual_uring_size) noexcept
+      : form_(form), size_(size) {}
   UringEngine(const UringEngine&) = delete;
   UringEngine& operator=(const UringEngine&) = delete;
   ~UringEngine();
@@ -132,6 +145,7 @@ class UringEngine {
   }
 
   UringForm form_;
+  UringSize size_;
   EngineSetup setup_;
   io_uring ring_{};
   bool open_ = false;
