@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "engine_rig.hpp"
+#include "signals.hpp"
 
 namespace wgring::tun::test {
 namespace {
@@ -12,7 +13,50 @@ namespace {
 using namespace std::chrono_literals;
 
 template <typename E>
-class EngineTunTest : public EngineRig<E> {};
+class EngineTunTest : public EngineRig<E> {
+ protected:
+  static constexpr std::uint32_t carried = 2000;
+
+  // As many packets from each side to the other.
+  void carry_both_ways(const Peer& peer, const Peer& host) {
+    const noise::SocketAddress to = to_loopback(noise::Family::v4, peer.port());
+    std::atomic<std::uint32_t> allowed{100};
+    std::thread sender([&] {
+      for (std::uint32_t i = 0; i < carried; ++i) {
+        while (i >= allowed.load()) {
+          std::this_thread::yield();
+        }
+        peer.send("127.0.0.1", this->pair_.port(), numbered(i));
+        host.send("10.9.0.2", 9, numbered(i));
+      }
+    });
+    // What comes from UDP goes to TUN and the other way round.
+    std::size_t udp_done = 0;
+    std::size_t tun_done = 0;
+    const bool all = this->turn_until([&] {
+      for (; udp_done < this->got_udp_.size() && this->outbox_.delivers.room() > 0; ++udp_done) {
+        this->add_delivers({inner_udp(host.port(), this->got_udp_[udp_done])});
+      }
+      for (; tun_done < this->got_tun_.size() && this->outbox_.transmits.room() > 0; ++tun_done) {
+        this->add_datagram(to, this->got_tun_[tun_done].substr(28));
+      }
+      if (!this->outbox_.empty()) {
+        this->submit();
+      }
+      allowed = static_cast<std::uint32_t>(std::min(udp_done, tun_done)) + 100;
+      return udp_done == carried && tun_done == carried;
+    });
+    allowed = carried;  // where something was lost, the sender would wait for ever
+    sender.join();
+    ASSERT_TRUE(all) << udp_done << " " << tun_done;
+  }
+  static void expect_carried(const Peer& peer, const Peer& host) {
+    for (std::uint32_t i = 0; i < carried; ++i) {
+      ASSERT_EQ(host.receive(), numbered(i));
+      ASSERT_EQ(peer.receive(), numbered(i));
+    }
+  }
+};
 TYPED_TEST_SUITE(EngineTunTest, Engines, EngineNames);
 
 // --- TUN ---
@@ -242,45 +286,90 @@ TYPED_TEST(EngineTunTest, AWaitEndsWhenPacketsCome) {
   EXPECT_TRUE(this->turn_until([&] { return this->got_tun_.size() == 1; }));
 }
 
+// --- signals ---
+
+TYPED_TEST(EngineTunTest, ASignalEndsAWaitAndIsNothingElse) {
+  catch_signals();
+  const Target self;
+  this->turn(1ms);
+  for (int i = 0; i < 20; ++i) {
+    this->engine_->arm();
+    ASSERT_TRUE(this->engine_->may_sleep());
+    std::atomic<bool> over{false};
+    std::thread other([&] {
+      for (int tries = 0; tries < 1000 && !over; ++tries) {
+        EXPECT_TRUE(self.wait_asleep());
+        self.interrupt();
+        std::this_thread::sleep_for(1ms);
+      }
+      if (!over) {
+        this->wake_.wake();
+      }
+    });
+    this->engine_->wait(read_clock().boottime + 1h);
+    over = true;
+    other.join();
+    this->collect();
+    EXPECT_TRUE(this->inbox_.wilds.empty() && this->inbox_.plains.empty());
+    ASSERT_FALSE(this->inbox_.notes.any());
+  }
+  const Peer peer("127.0.0.1");
+  peer.send("127.0.0.1", this->pair_.port(), "after");
+  EXPECT_TRUE(this->turn_until([&] { return this->got_udp_.size() == 1; }));
+}
+
+TYPED_TEST(EngineTunTest, SignalsDoNotMoveTheDeadline) {
+  catch_signals();
+  const Target self;
+  std::atomic<int> sent{0};
+  std::atomic<bool> over{false};
+  this->turn(1ms);
+  const Instant deadline = read_clock().boottime + 100ms;
+  std::thread other([&] {
+    while (sent < 3 && !over && self.wait_asleep()) {
+      sent += 1;
+      self.interrupt();
+      std::this_thread::sleep_for(5ms);
+    }
+    // Now it is the deadline that ends the wait; where that is lost, the test ends by a wake-up.
+    for (int i = 0; i < 2000 && !over; ++i) {
+      std::this_thread::sleep_for(10ms);
+    }
+    this->wake_.wake();
+  });
+  int waits = 0;
+  do {
+    this->engine_->arm();
+    EXPECT_TRUE(this->engine_->may_sleep());
+    this->engine_->wait(deadline);
+    waits += 1;
+    this->collect();
+  } while (read_clock().boottime < deadline && !this->woken_);
+  over = true;
+  other.join();
+  EXPECT_FALSE(this->woken_);
+  EXPECT_FALSE(this->fatal_);
+  EXPECT_LE(waits, sent + 1) << "a wait ended for no reason";
+}
+
+TYPED_TEST(EngineTunTest, SignalsLoseNothingOfBothDirections) {
+  const Peer peer("127.0.0.1");
+  const Peer host("10.9.0.1");
+  {
+    const SignalStorm storm;
+    this->carry_both_ways(peer, host);
+  }
+  this->expect_carried(peer, host);
+  EXPECT_FALSE(this->fatal_);
+}
+
 // --- both ways at once ---
 
 TYPED_TEST(EngineTunTest, BothDirectionsAtOnceKeepOrder) {
   const Peer peer("127.0.0.1");
   const Peer host("10.9.0.1");
-  const noise::SocketAddress to = to_loopback(noise::Family::v4, peer.port());
-  constexpr std::uint32_t total = 2000;
-  std::atomic<std::uint32_t> allowed{100};
-  std::thread sender([&] {
-    for (std::uint32_t i = 0; i < total; ++i) {
-      while (i >= allowed.load()) {
-        std::this_thread::yield();
-      }
-      peer.send("127.0.0.1", this->pair_.port(), numbered(i));
-      host.send("10.9.0.2", 9, numbered(i));
-    }
-  });
-  // What comes from UDP goes to TUN and the other way round.
-  std::size_t udp_done = 0;
-  std::size_t tun_done = 0;
-  const bool all = this->turn_until([&] {
-    for (; udp_done < this->got_udp_.size() && this->outbox_.delivers.room() > 0; ++udp_done) {
-      this->add_delivers({inner_udp(host.port(), this->got_udp_[udp_done])});
-    }
-    for (; tun_done < this->got_tun_.size() && this->outbox_.transmits.room() > 0; ++tun_done) {
-      this->add_datagram(to, this->got_tun_[tun_done].substr(28));
-    }
-    if (!this->outbox_.empty()) {
-      this->submit();
-    }
-    allowed = static_cast<std::uint32_t>(std::min(udp_done, tun_done)) + 100;
-    return udp_done == total && tun_done == total;
-  });
-  sender.join();
-  ASSERT_TRUE(all) << udp_done << " " << tun_done;
-  for (std::uint32_t i = 0; i < total; ++i) {
-    ASSERT_EQ(host.receive(), numbered(i));
-    ASSERT_EQ(peer.receive(), numbered(i));
-  }
+  this->carry_both_ways(peer, host);
+  this->expect_carried(peer, host);
 }
 
 TYPED_TEST(EngineTunTest, EndingInTheMiddleReturnsEverySlot) {
