@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from lab import peers
 from lab.daemon import Implementation, alive
 from lab.run import holds_for, wait_for
 from lab.space import children_of
@@ -148,6 +149,20 @@ def test_engine_is_named_in_the_log(lab, each_engine):
     daemon = lab.daemon(lab.space("engine"), each_engine).start(env={"LOG_LEVEL": "info"})
     line = next(line for line in daemon.log.splitlines() if "engine:" in line)
     assert each_engine.options[0].removeprefix("--engine=") in line
+
+
+@pytest.mark.ours
+def test_the_basic_ring_is_only_for_who_asks_for_a_ring(lab):
+    """Where there is no ring at all nobody can ask for one."""
+    choices = [("auto", "epoll")]
+    why = ""
+    if len(peers.engines()) > 1:
+        choices.append(("uring", "uring-basic"))
+        why = "io_uring_register(PBUF_RING)"
+    for asked, taken in choices:
+        daemon = lab.daemon(lab.space(asked), peers.with_a_basic_ring(asked))
+        daemon.start(env={"LOG_LEVEL": "info"})
+        assert f"engine: {taken} ({why}" in daemon.log
 
 
 @pytest.mark.ours

@@ -77,7 +77,8 @@ Results parse(const std::string& text) {
 // that the call came as far as the kernel, or the TUN driver; see probe.cpp.
 const Results& today() {
   static const Results results = parse(
-      "uring_setup ok\nuring_probe ok\nuring_eventfd ok\nuring_enter ok\nuring_enter_ext ok\n"
+      "uring_setup ok\nuring_probe ok\nuring_eventfd ok\nuring_pbuf_ring ok\nuring_enter ok\n"
+      "uring_enter_ext ok\n"
       "set_udp_segment ok\nget_udp_segment ok\nset_udp_gro ok\nget_udp_gro ok\n"
       "set_udp_no_check6 ok\nget_udp_no_check6 ok\nset_rxq_ovfl ok\nget_rxq_ovfl ok\n"
       "set_zerocopy ok\nget_zerocopy ok\nset_bindtoifindex ok\nget_bindtoifindex ok\n"
@@ -125,8 +126,8 @@ Results each(const Words& names, const std::string& result) {
   return results;
 }
 
-const Words every_uring_call{"uring_setup", "uring_probe", "uring_eventfd", "uring_enter",
-                             "uring_enter_ext"};
+const Words every_uring_call{"uring_setup",     "uring_probe", "uring_eventfd",
+                             "uring_pbuf_ring", "uring_enter", "uring_enter_ext"};
 const Words calls_since_5_5{"close_range",  "openat2",     "faccessat2",
                             "epoll_pwait2", "futex_waitv", "landlock"};
 const Words every_uso{"offload_uso4", "offload_uso6", "offload_uso"};
@@ -162,9 +163,10 @@ std::vector<Expected> expected() {
                              {{"received", "plain aaaabbbbcc"},
                               {"several_received", "plain plain aaaabbbbcc plain"}}})},
       {"4.19", of_4_19()},
-      {"5.4", joined({each({"uring_probe", "uring_enter_ext"}, "EINVAL"),
+      {"5.4", joined({each({"uring_probe", "uring_pbuf_ring", "uring_enter_ext"}, "EINVAL"),
                       each(calls_since_5_5, "ENOSYS"), each(every_uso, "EINVAL"),
                       each({"set_prefer_busy", "get_prefer_busy"}, "ENOPROTOOPT")})},
+      {"no-pbuf-ring", each({"uring_pbuf_ring"}, "EINVAL")},
       {"container", each(every_uring_call, "EPERM")},
       {"vnet-einval", joined({no_uring, each({"tun_writev_gso", "tun_writev_cut", "tun_write_whole",
                                               "tun_writev_late", "vnet_down_gso"},

@@ -31,6 +31,7 @@ constexpr std::uint32_t socket_options_end = 100;
 
 constexpr std::uint32_t first_uring_registration_of_5_5 = 6;
 constexpr std::uint32_t uring_registrations_end = 64;
+constexpr std::uint32_t register_pbuf_ring = 22;
 
 void refuse_calls_since(Filter& filter, int first) {
   for (int call = first; call < calls_end; ++call) {
@@ -112,6 +113,11 @@ void rules_5_4(Filter& filter) {
   }
 }
 
+// No filter sees the flags of io_uring_setup: this is how a ring of today becomes a basic one.
+void rules_no_pbuf_ring(Filter& filter) {
+  filter.refuse(SCMP_SYS(io_uring_register), EINVAL, {equals(1, register_pbuf_ring)});
+}
+
 void no_uring(Filter& filter, int error) {
   for (const int call :
        {SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register)}) {
@@ -139,7 +145,7 @@ void rules_udp_sends(Filter& filter) {
   filter.ask(SCMP_SYS(sendmmsg));
 }
 
-constexpr std::array<Persona, 9> table{{
+constexpr std::array<Persona, 10> table{{
     {.name = "4.14",
      .what = "no io_uring, UDP_SEGMENT, UDP_GRO, USO, nor any system call since 4.15",
      .rules = rules_4_14},
@@ -153,6 +159,9 @@ constexpr std::array<Persona, 9> table{{
     {.name = "5.4",
      .what = "a ring that refuses REGISTER_PROBE; no USO, nor any system call since 5.5",
      .rules = rules_5_4},
+    {.name = "no-pbuf-ring",
+     .what = "a ring that refuses REGISTER_PBUF_RING: the basic engine, for who asks for uring",
+     .rules = rules_no_pbuf_ring},
     {.name = "container", .what = "io_uring_* give EPERM", .rules = rules_container},
     {.name = "vnet-einval",
      .what = "a TUN write with a GSO header gives EINVAL; no io_uring",

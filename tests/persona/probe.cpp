@@ -56,6 +56,12 @@ void try_uring() {
   const int event = ::eventfd(0, 0);
   show("uring_eventfd",
        word_of(::syscall(SYS_io_uring_register, ring, IORING_REGISTER_EVENTFD, &event, 1)));
+  alignas(4096) static std::array<io_uring_buf, 4> slots{};
+  io_uring_buf_reg registration{};
+  registration.ring_addr = reinterpret_cast<std::uintptr_t>(slots.data());
+  registration.ring_entries = slots.size();
+  show("uring_pbuf_ring", word_of(::syscall(SYS_io_uring_register, ring, IORING_REGISTER_PBUF_RING,
+                                            &registration, 1)));
   show("uring_enter", word_of(::syscall(SYS_io_uring_enter, ring, 0, 0, 0, nullptr, 0)));
   io_uring_getevents_arg argument{};
   show("uring_enter_ext", word_of(::syscall(SYS_io_uring_enter, ring, 0, 0, IORING_ENTER_EXT_ARG,

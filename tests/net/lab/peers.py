@@ -22,6 +22,7 @@ from peers.build import ROOT, build, go_toolchain
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 STANDIN = os.environ.get("WGRING_STANDIN") == "1"
 PERSONA = os.environ.get("WGRING_PERSONA", "")
+BASIC_RING_PERSONA = "no-pbuf-ring"  # the only one with a usable ring
 
 TOOLS = {
     "wg": "wireguard-tools", "wg-quick": "wireguard-tools", "ip": "iproute2", "ss": "iproute2",
@@ -47,11 +48,11 @@ def publish(path, write):
 
 
 @functools.cache
-def under_persona(daemon):
+def under_persona(daemon, name):
     """A script with the daemon's own name, for wg-quick and others that take but one path."""
     persona = executable("WGRING_PERSONA_BIN", "build/dev/tests/persona/persona", "persona")
-    command = shlex.join([str(persona), PERSONA, "--", str(daemon)])
-    run([persona, PERSONA, "--", "true"])  # an unknown name is told here, and with the known ones
+    command = shlex.join([str(persona), name, "--", str(daemon)])
+    run([persona, name, "--", "true"])  # an unknown name is told here, and with the known ones
     text = f'#!/bin/sh\nexec {command} "$@"\n'
     script = ROOT / f"build/personas/{hashlib.sha256(text.encode()).hexdigest()[:16]}/{daemon.name}"
 
@@ -65,12 +66,18 @@ def under_persona(daemon):
 
 def under_test_path():
     daemon = executable("WGRING_BIN", "build/release/daemon/wgring", "daemon")
-    return under_persona(daemon) if PERSONA else daemon
+    return under_persona(daemon, PERSONA) if PERSONA else daemon
 
 
 def under_test(engine=None):
     options = [] if STANDIN or engine is None else [f"--engine={engine}"]
     return Implementation(f"wgring({engine or 'auto'})", under_test_path(), options)
+
+
+def with_a_basic_ring(engine):
+    """The daemon under test where a ring has no slots to lend."""
+    path = under_persona(under_test_path(), BASIC_RING_PERSONA)
+    return Implementation(f"wgring({engine}, basic)", path, [f"--engine={engine}"])
 
 
 def debian_wireguard_go():
@@ -94,10 +101,12 @@ def uring_refusal():
 
 
 def engines():
-    """Engines that can be tried on this kernel; no persona has a usable ring."""
+    """Engines that can be tried on this kernel."""
     if STANDIN:
         return ["standin"]
-    return ["epoll"] if PERSONA or uring_refusal() else ["epoll", "uring"]
+    if uring_refusal() or PERSONA not in ("", BASIC_RING_PERSONA):
+        return ["epoll"]
+    return ["epoll", "uring-basic" if PERSONA else "uring"]
 
 
 def others():
