@@ -202,9 +202,9 @@ void Process::open_socket() {
 void Process::start_shards() {
   const std::uint32_t count = std::uint32_t{1} << options_.shard_bits;
   lanes_ = tun::choose_lanes(options_.lanes, count, tun::usable_processors());
-  std::vector<int> queues;
+  std::vector<int> queues(count);
   for (std::uint32_t i = 0; i < count; ++i) {
-    queues.push_back(tun_.queue(i));
+    queues[i] = tun_.queue(i);
   }
   Result<std::unique_ptr<tun::Shards>> started = [&] {
     const SignalsBlocked blocked;

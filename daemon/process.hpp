@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "daemon/file_watch.hpp"
 #include "daemon/interface.hpp"
