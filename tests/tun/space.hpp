@@ -71,8 +71,8 @@ class SpaceTest : public ::testing::Test {
   // there, what is sent to the address is routed by the prefix and lost.
   static void add_v6(const std::string& name, const std::string& address) {
     run("ip -6 addr add " + address + "/64 dev " + name + " nodad");
-    const std::string is_local = "ip -6 route show table local dev " + name + " | grep -q " +
-                                 ("'^local " + address + " '");
+    const std::string is_local =
+        "ip -6 route show table local dev " + name + " | grep -q " + ("'^local " + address + " '");
     run("for i in $(seq 500); do " + is_local + " && exit 0; sleep 0.01; done; exit 1");
   }
   static void run(const std::string& command) {
