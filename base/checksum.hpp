@@ -48,7 +48,7 @@ class InternetSum {
     return *this;
   }
 
-  // One's complement of the folded sum, in native order: for store().
+  // The sum in 16 bits, in native order. 0xffff: what was added holds a checksum that is right.
   [[nodiscard]] std::uint16_t folded() const noexcept {
     std::uint64_t sum = folded_once(sum_);
     sum = (sum & 0xffffU) + (sum >> 16U);

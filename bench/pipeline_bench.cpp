@@ -6,8 +6,7 @@
 //                                     on the same bytes with nothing around them (`raw`)
 //   lanes/BACKEND/LOAD/SESSIONS       the pipeline with 0, 1 and 3 lanes, taking turns: nanoseconds
 //                                     per packet, and how many times as fast 2 and 4 threads are
-//   shards/BACKEND/LOAD/SESSIONS      one pipeline, and two on threads of their own with half of
-//   the
+//   shards/BACKEND/LOAD/SESSIONS      one pipeline, and two on threads of their own with half the
 //                                     sessions each, taking turns; nothing is handed over
 //
 // `hash` is of the first turns' sealed and delivered bytes: the same for every backend.

@@ -1,4 +1,4 @@
-// DataRun: what one call of the AEAD opens.
+// DataRun: what one call of the AEAD opens, or several where the work is divided.
 #pragma once
 
 #include <algorithm>
@@ -17,6 +17,7 @@ struct DataRun {
   std::uint32_t receiver_index = 0;
   std::uint32_t end = 0;  // offset in the train of what comes behind them
 };
+
 // The run from `offset` on, where a data message is. `run` is empty. Inline: runs of one packet are
 // the common case of many peers.
 WG_HOT void find_run(const Wild& wild, std::uint32_t offset, DataRun& run) noexcept {

@@ -12,6 +12,7 @@
 
 #include "base/fixed_vector.hpp"
 #include "crypto/aead.hpp"
+#include "noise/batch.hpp"
 #include "noise/job_cuts.hpp"
 #include "noise/jobs.hpp"
 #include "noise/split.hpp"
@@ -42,9 +43,8 @@ class SealBatch {
   void add_placed(BytesOf<32> key, const Splitter& splitter) noexcept;
   // Seals all and is empty then.
   void run(const crypto::Aead& aead, const JobRunner& runner) noexcept;
-  [[nodiscard]] bool empty() const noexcept { return calls_.empty(); }
 
-  static constexpr std::size_t run_segments_max = 64;
+  static constexpr std::size_t run_segments_max = train_segments_max;
 
  private:
   static constexpr std::size_t parts_max = 16;  // of a super-packet

@@ -54,7 +54,7 @@ class SealRun {
   Peer* peer_ = nullptr;
   Keypair* keypair_ = nullptr;
   bool carries_data_ = false;
-  bool untold_ = false;  // sealed, the timers do not know yet
+  bool untold_ = false;  // sealed or with the batch, the timers do not know yet
   FixedVector<crypto::SealSegment, train_segments_max> segments_;
 };
 

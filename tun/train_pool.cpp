@@ -17,7 +17,7 @@ Status TrainPools::open() noexcept {
   void* const at = ::mmap(nullptr, memory_bytes, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) {
-    return fail(errno, "mmap: packet buffers of 16 MiB; out of memory");
+    return fail(errno, "mmap: packet buffers of 20 MiB; out of memory");
   }
   // Packets of users: out of core dumps, and not copied into children.
   static_cast<void>(::madvise(at, memory_bytes, MADV_DONTDUMP));
