@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include <unistd.h>
+
 #include "daemon/interface_name.hpp"
 #include "daemon/setup_error.hpp"
 #include "tun/inlet.hpp"
@@ -48,12 +50,13 @@ EarlyExit usage_error(std::string text) {
   return {.code = 1, .text = fmt::format("wgring: {} (see --help)\n", text)};
 }
 
-// Standard input, output and error are not taken: the background process gives them away.
-std::optional<int> descriptor_of(std::string_view text) noexcept {
-  int fd = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
-  const bool valid = error == std::errc{} && end == text.data() + text.size() && fd > 2;
-  return valid ? std::optional{fd} : std::nullopt;
+// All of the text, in decimal digits.
+template <typename Number>
+std::optional<Number> number_of(std::string_view text) noexcept {
+  Number number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool valid = error == std::errc{} && end == text.data() + text.size();
+  return valid ? std::optional{number} : std::nullopt;
 }
 
 std::optional<EarlyExit> take_descriptor(const char* variable, const char* value,
@@ -61,8 +64,9 @@ std::optional<EarlyExit> take_descriptor(const char* variable, const char* value
   if (value == nullptr || *value == '\0') {
     return std::nullopt;
   }
-  fd = descriptor_of(value);
-  if (fd) {
+  fd = number_of<int>(value);
+  // Standard input, output and error are not taken: the background process gives them away.
+  if (fd && *fd > STDERR_FILENO) {
     return std::nullopt;
   }
   return usage_error(fmt::format("{}: not the number of a descriptor above 2", variable));
@@ -94,13 +98,11 @@ std::optional<EarlyExit> take_shards(std::string_view word, std::uint32_t& shard
   if (word == "auto") {
     return std::nullopt;
   }
-  std::uint32_t count = 0;
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), count);
-  if (error != std::errc{} || end != word.data() + word.size() || count > tun::shards_max ||
-      !std::has_single_bit(count)) {
+  const auto count = number_of<std::uint32_t>(word);
+  if (!count || *count > tun::shards_max || !std::has_single_bit(*count)) {
     return usage_error(fmt::format("--shards: '{}' is neither auto nor 1, 2, 4, 8 or 16", word));
   }
-  shard_bits = static_cast<std::uint32_t>(std::countr_zero(count));
+  shard_bits = static_cast<std::uint32_t>(std::countr_zero(*count));
   return std::nullopt;
 }
 
@@ -108,9 +110,8 @@ std::optional<EarlyExit> take_lanes(std::string_view word, std::optional<std::ui
   if (word == "auto") {
     return std::nullopt;
   }
-  std::uint32_t count = 0;
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), count);
-  if (error != std::errc{} || end != word.data() + word.size() || count > tun::lanes_max) {
+  const auto count = number_of<std::uint32_t>(word);
+  if (!count || *count > tun::lanes_max) {
     return usage_error(
         fmt::format("--lanes: '{}' is neither auto nor a number up to {}", word, tun::lanes_max));
   }

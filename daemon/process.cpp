@@ -200,6 +200,7 @@ void Process::open_socket() {
 }
 
 void Process::start_shards() {
+  static_assert(tun::TunDevice::queues_max >= tun::shards_max);
   const std::uint32_t count = std::uint32_t{1} << options_.shard_bits;
   lanes_ = tun::choose_lanes(options_.lanes, count, tun::usable_processors());
   std::vector<int> queues(count);

@@ -2,9 +2,6 @@
 
 #include <new>
 
-#include <errno.h>
-#include <sys/mman.h>
-
 namespace wgring::tun {
 
 // In front of each payload; payloads follow each other at multiples of its size.
@@ -29,27 +26,11 @@ constexpr std::size_t align_up(std::size_t size, std::size_t to) noexcept {
 }  // namespace
 
 Status HandOver::open() noexcept {
-  WG_ASSERT(memory_ == nullptr);
-  void* const at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (at == MAP_FAILED) {
-    return fail(errno, "mmap: a ring between two shards; out of memory");
-  }
-  // Packets of users: out of core dumps, and not copied into children.
-  static_cast<void>(::madvise(at, bytes, MADV_DONTDUMP));
-  static_cast<void>(::madvise(at, bytes, MADV_DONTFORK));
-  memory_ = static_cast<std::uint8_t*>(at);
-  return {};
-}
-
-HandOver::~HandOver() {
-  if (memory_ != nullptr) {
-    WG_ASSERT(::munmap(memory_, bytes) == 0);
-  }
+  return memory_.open(bytes, "mmap: a ring between two shards; out of memory");
 }
 
 HandOver::Record& HandOver::at(std::uint64_t position) const noexcept {
-  return *std::launder(reinterpret_cast<Record*>(memory_ + position % bytes));
+  return *std::launder(reinterpret_cast<Record*>(memory_.data() + position % bytes));
 }
 
 // --- giver ---
@@ -65,12 +46,12 @@ HandOver::Record* HandOver::reserve(std::size_t payload_bytes) noexcept {
     return nullptr;
   }
   if (skipped > 0) {
-    ::new (memory_ + written_ % bytes)
+    ::new (memory_.data() + written_ % bytes)
         Record{.kind = Record::Kind::skip, .size = static_cast<std::uint32_t>(skipped)};
     written_ += skipped;
   }
   auto* const record =
-      ::new (memory_ + written_ % bytes) Record{.size = static_cast<std::uint32_t>(size)};
+      ::new (memory_.data() + written_ % bytes) Record{.size = static_cast<std::uint32_t>(size)};
   written_ += size;
   return record;
 }

@@ -9,6 +9,7 @@
 #include "base/fixed_vector.hpp"
 #include "base/result.hpp"
 #include "noise/outbox.hpp"
+#include "tun/packet_memory.hpp"
 
 namespace wgring::tun {
 
@@ -33,7 +34,6 @@ class HandOver {
   HandOver() noexcept = default;
   HandOver(const HandOver&) = delete;
   HandOver& operator=(const HandOver&) = delete;
-  ~HandOver();
   [[nodiscard]] Status open() noexcept;
 
   // False: no room, nothing was stored. Not seen by the taker before publish().
@@ -54,7 +54,7 @@ class HandOver {
   [[nodiscard]] Record* reserve(std::size_t payload_bytes) noexcept;
   [[nodiscard]] Record& at(std::uint64_t position) const noexcept;
 
-  std::uint8_t* memory_ = nullptr;
+  PacketMemory memory_;
   // Positions only grow; the place is what is left by `bytes`. The ends stand on lines of their
   // own, each with what only its side touches.
   alignas(64) std::atomic<std::uint64_t> tail_{0};

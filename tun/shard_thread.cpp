@@ -220,6 +220,9 @@ void ShardThread::deliver_plains(E& engine, std::span<const noise::Plain> plains
 template <Engine E>
 void ShardThread::take_handed(E& engine) noexcept {
   inlet_->for_each([&](HandOver& ring) {
+    if (ring.empty()) {
+      return;  // and its giver's cache line is left alone
+    }
     ring.take(handed_);
     hand_over_.taken += handed_.plains.size() + handed_.initiations.size();
     if (!handed_.initiations.empty()) {

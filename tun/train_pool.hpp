@@ -9,6 +9,7 @@
 #include "base/result.hpp"
 #include "base/slot_pool.hpp"
 #include "noise/batch.hpp"
+#include "tun/packet_memory.hpp"
 
 namespace wgring::tun {
 
@@ -61,14 +62,13 @@ class TrainPools {
   TrainPools() noexcept = default;
   TrainPools(const TrainPools&) = delete;
   TrainPools& operator=(const TrainPools&) = delete;
-  ~TrainPools();
 
   [[nodiscard]] Status open() noexcept;
   [[nodiscard]] SlotPool& trains() noexcept { return *trains_; }
   [[nodiscard]] SlotPool& packets() noexcept { return *packets_; }
 
  private:
-  std::uint8_t* memory_ = nullptr;
+  PacketMemory memory_;  // before the pools: it outlives them
   std::array<std::uint32_t, train_count> train_list_{};
   std::array<std::uint32_t, packet_count> packet_list_{};
   std::optional<SlotPool> trains_;

@@ -13,7 +13,6 @@ import time
 
 import pytest
 
-from lab.daemon import Implementation
 from lab.pair import Pair
 from lab.run import wait_for
 from lab.traffic import ping, tcp_bytes
@@ -22,11 +21,6 @@ from test_offload import counters
 pytestmark = pytest.mark.ours
 
 PORT = 7001
-
-
-def with_lanes(implementation, lanes):
-    return Implementation(implementation.name, implementation.path,
-                          [*implementation.options, f"--lanes={lanes}"])
 
 
 def lane_threads(daemon):
@@ -71,14 +65,18 @@ def numbered_flow(pair, seconds):
     return arrived
 
 
-@pytest.mark.parametrize("lanes", [0, 1, 3])
-def test_no_packet_of_a_flow_overtakes_another(lab, each_engine, lanes):
-    implementation = with_lanes(each_engine, lanes)
-    pair = Pair(lab, implementation, implementation).know_endpoint()
+def assert_flow_keeps_its_order(pair):
     ping(pair.left.space, pair.right.inner4)
     arrived = numbered_flow(pair, seconds=2)
     assert len(arrived) > 100
     assert all(before < after for before, after in zip(arrived, arrived[1:]))
+
+
+@pytest.mark.parametrize("lanes", [0, 1, 3])
+def test_no_packet_of_a_flow_overtakes_another(lab, each_engine, lanes):
+    implementation = each_engine.with_options(f"--lanes={lanes}")
+    pair = Pair(lab, implementation, implementation).know_endpoint()
+    assert_flow_keeps_its_order(pair)
     # TCP tells of order as well: what is overtaken is sent again.
     assert tcp_bytes(pair.left.space, pair.right.space, pair.right.inner4) > 1_000_000
     for end in (pair.left, pair.right):
@@ -88,7 +86,7 @@ def test_no_packet_of_a_flow_overtakes_another(lab, each_engine, lanes):
 
 
 def test_idle_lanes_sleep_and_pings_are_not_theirs(lab, ours):
-    implementation = with_lanes(ours, 2)
+    implementation = ours.with_options("--lanes=2")
     pair = Pair(lab, implementation, implementation).know_endpoint()
     ping(pair.left.space, pair.right.inner4)
     before = lane_threads(pair.left.daemon)

@@ -9,7 +9,6 @@ import signal
 import pytest
 
 from lab import peers
-from lab.daemon import Implementation
 from lab.pair import DEVICE, Pair
 from lab.run import wait_for
 from lab.traffic import iperf, ping, tcp_bytes
@@ -20,8 +19,7 @@ NAMES = ["tun-tso", "tun-uso", "tun-tcp-join", "tun-udp-join", "udp-gso", "udp-g
 
 
 def without(implementation, names):
-    return Implementation(implementation.name, implementation.path,
-                          [*implementation.options, f"--no-offload={names}"])
+    return implementation.with_options(f"--no-offload={names}")
 
 
 def on(end):

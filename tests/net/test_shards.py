@@ -11,23 +11,17 @@ import signal
 
 import pytest
 
-from lab.daemon import Implementation
 from lab.pair import Pair
 from lab.run import wait_for
 from lab.traffic import iperf, ping, reaches, tcp_bytes
 from lab.tun import open_tun
 from lab.wgtool import Key
-from test_lanes import numbered_flow
+from test_lanes import assert_flow_keeps_its_order
 
 pytestmark = pytest.mark.ours
 
 DEVICE = "wg0"
 SPOKES = 6
-
-
-def with_shards(implementation, shards):
-    return Implementation(implementation.name, implementation.path,
-                          [*implementation.options, f"--shards={shards}"])
 
 
 def shard_threads(daemon):
@@ -60,7 +54,8 @@ class Star:
 
     def __init__(self, lab, implementation, shards):
         self.hub, self.key = lab.space("hub"), Key()
-        self.daemon = lab.daemon(self.hub, with_shards(implementation, shards), DEVICE).start()
+        several = implementation.with_options(f"--shards={shards}")
+        self.daemon = lab.daemon(self.hub, several, DEVICE).start()
         self.spokes = [lab.space(f"spoke{number}") for number in range(SPOKES)]
         self.keys = [key_on(number % shards, shards) for number in range(SPOKES)]
         self.set(self.hub, "private-key /dev/stdin listen-port 1000", text=self.key.private)
@@ -158,12 +153,9 @@ def test_a_roaming_peer_is_followed_on_its_shard(star):
 
 @pytest.mark.parametrize("shards", [2, 4])
 def test_no_packet_of_a_flow_overtakes_another(lab, each_engine, shards):
-    implementation = with_shards(each_engine, shards)
+    implementation = each_engine.with_options(f"--shards={shards}")
     pair = Pair(lab, implementation, implementation).know_endpoint()
-    ping(pair.left.space, pair.right.inner4)
-    arrived = numbered_flow(pair, seconds=2)
-    assert len(arrived) > 100
-    assert all(before < after for before, after in zip(arrived, arrived[1:]))
+    assert_flow_keeps_its_order(pair)
     total = iperf(pair.left.space, pair.right.space, pair.right.inner4, "-u", "-b", "20M")["sum"]
     assert total["packets"] > 100
 
@@ -184,8 +176,9 @@ def test_link_down_and_up_and_the_end_of_the_interface(star):
 def test_a_tun_that_is_given_is_one_queue(lab, ours):
     space = lab.space("solo")
     fd = open_tun(space, DEVICE)
-    result = space.run(*with_shards(ours, 2).argv(DEVICE, "-f"), env={"WG_TUN_FD": str(fd)},
-                       pass_fds=(fd,), check=False)
+    several = ours.with_options("--shards=2")
+    result = space.run(*several.argv(DEVICE, "-f"), env={"WG_TUN_FD": str(fd)}, pass_fds=(fd,),
+                       check=False)
     os.close(fd)
     assert result.code == 1
     assert "--shards: WG_TUN_FD" in result.err

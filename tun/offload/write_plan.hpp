@@ -1,7 +1,9 @@
 // WritePlan: what one outbox means for TUN, as gathered writes in order.
 //
-//   | headroom | packet |                                  one packet: its header lies in front of
-//   it | headroom | packet | ... | payload | ... | payload |  a run: the first packet and payloads
+// clang-format off
+//   | headroom | packet |                                  one packet: its header lies before it
+//   | headroom | packet | ... | payload | ... | payload |  a run: the first packet and payloads
+// clang-format on
 //
 // No byte of a payload moves: headers of the device are written into the room in front of packets.
 #pragma once

@@ -22,6 +22,10 @@ class Implementation:
     def argv(self, ifname, *more):
         return [str(self.path), *self.options, *more, ifname]
 
+    def with_options(self, *options):
+        """The same, started with these as well."""
+        return Implementation(self.name, self.path, [*self.options, *options], self.env)
+
     def __repr__(self):
         return self.name
 
