@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include "daemon/interface_name.hpp"
@@ -30,6 +31,8 @@ constexpr const char* footer =
     "  WG_TUN_FD                descriptor of a TUN to use in place of making one\n"
     "  WG_UAPI_FD               descriptor of a listening UNIX socket to serve\n"
     "  WGRING_NO_OFFLOAD        as --no-offload, in addition to it\n"
+    "  WGRING_ENGINE, WGRING_AEAD, WGRING_SHARDS, WGRING_LANES\n"
+    "                           as the option of that name, which wins\n"
     "\n"
     "Exit status: 0 ended as asked, 1 the start or the data path failed. See wgring(8).";
 
@@ -42,6 +45,7 @@ const std::map<std::string, LogLevel> log_levels{
     {"debug", LogLevel::debug},   {"verbose", LogLevel::debug},
 };
 
+constexpr std::string_view aeads[] = {"auto", "ipsec-mb", "boringssl", "sodium"};
 constexpr std::string_view offload_words =
     "tun-tso, tun-uso, tun-tcp-join, tun-udp-join, udp-gso, udp-gro, all";
 
@@ -94,26 +98,70 @@ std::optional<EarlyExit> take_no_offload(std::string_view source, std::string_vi
   return std::nullopt;
 }
 
-std::optional<EarlyExit> take_shards(std::string_view word, std::uint32_t& shard_bits) {
-  if (word == "auto") {
+template <typename Value>
+std::vector<std::string> words_of(const std::map<std::string, Value>& values) {
+  std::vector<std::string> words;
+  words.reserve(values.size());
+  for (const auto& [word, value] : values) {
+    words.push_back(word);
+  }
+  return words;
+}
+
+// What an option says, or else the variable that stands for it where no option can be given.
+struct Setting {
+  std::string_view source;  // one of the two, for the error
+  std::string_view word;
+};
+
+Setting setting_of(std::string_view option, const std::string& word, std::string_view variable,
+                   const char* value) {
+  if (word.empty() && value != nullptr && *value != '\0') {
+    return {.source = variable, .word = value};
+  }
+  return {.source = option, .word = word.empty() ? "auto" : std::string_view{word}};
+}
+
+std::optional<EarlyExit> take_engine(Setting setting, tun::EngineKind& engine) {
+  const auto known = engines.find(std::string{setting.word});
+  if (known == engines.end()) {
+    return usage_error(fmt::format("{}: no engine '{}'; there are: {}", setting.source,
+                                   setting.word, fmt::join(words_of(engines), ", ")));
+  }
+  engine = known->second;
+  return std::nullopt;
+}
+
+std::optional<EarlyExit> take_aead(Setting setting, std::string& aead) {
+  if (std::ranges::find(aeads, setting.word) == std::end(aeads)) {
+    return usage_error(fmt::format("{}: no AEAD '{}'; there are: {}", setting.source, setting.word,
+                                   fmt::join(aeads, ", ")));
+  }
+  aead = setting.word;
+  return std::nullopt;
+}
+
+std::optional<EarlyExit> take_shards(Setting setting, std::uint32_t& shard_bits) {
+  if (setting.word == "auto") {
     return std::nullopt;
   }
-  const auto count = number_of<std::uint32_t>(word);
+  const auto count = number_of<std::uint32_t>(setting.word);
   if (!count || *count > tun::shards_max || !std::has_single_bit(*count)) {
-    return usage_error(fmt::format("--shards: '{}' is neither auto nor 1, 2, 4, 8 or 16", word));
+    return usage_error(
+        fmt::format("{}: '{}' is neither auto nor 1, 2, 4, 8 or 16", setting.source, setting.word));
   }
   shard_bits = static_cast<std::uint32_t>(std::countr_zero(*count));
   return std::nullopt;
 }
 
-std::optional<EarlyExit> take_lanes(std::string_view word, std::optional<std::uint32_t>& lanes) {
-  if (word == "auto") {
+std::optional<EarlyExit> take_lanes(Setting setting, std::optional<std::uint32_t>& lanes) {
+  if (setting.word == "auto") {
     return std::nullopt;
   }
-  const auto count = number_of<std::uint32_t>(word);
+  const auto count = number_of<std::uint32_t>(setting.word);
   if (!count || *count > tun::lanes_max) {
-    return usage_error(
-        fmt::format("--lanes: '{}' is neither auto nor a number up to {}", word, tun::lanes_max));
+    return usage_error(fmt::format("{}: '{}' is neither auto nor a number up to {}", setting.source,
+                                   setting.word, tun::lanes_max));
   }
   lanes = count;
   return std::nullopt;
@@ -142,23 +190,35 @@ std::optional<EarlyExit> take_environment(const Environment& environment, Option
                          options.offloads);
 }
 
-// The words as given; they become values when all of the line is known to be good.
+// The words as given, empty where they are not; they become values when all of the line is known
+// to be good.
 struct Words {
-  std::string engine = "auto";
-  std::string shards = "auto";
-  std::string lanes = "auto";
+  std::string engine;
+  std::string aead;
+  std::string shards;
+  std::string lanes;
   std::string no_offload;
-  std::string log_level;  // empty: not given
+  std::string log_level;
 };
 
-template <typename Value>
-std::vector<std::string> words_of(const std::map<std::string, Value>& values) {
-  std::vector<std::string> words;
-  words.reserve(values.size());
-  for (const auto& [word, value] : values) {
-    words.push_back(word);
+std::optional<EarlyExit> take_settings(const Words& words, const Environment& environment,
+                                       Options& options) {
+  if (auto fault =
+          take_engine(setting_of("--engine", words.engine, "WGRING_ENGINE", environment.engine),
+                      options.engine)) {
+    return fault;
   }
-  return words;
+  if (auto fault = take_aead(setting_of("--aead", words.aead, "WGRING_AEAD", environment.aead),
+                             options.aead)) {
+    return fault;
+  }
+  if (auto fault =
+          take_shards(setting_of("--shards", words.shards, "WGRING_SHARDS", environment.shards),
+                      options.shard_bits)) {
+    return fault;
+  }
+  return take_lanes(setting_of("--lanes", words.lanes, "WGRING_LANES", environment.lanes),
+                    options.lanes);
 }
 
 constexpr std::string_view flags[] = {"--foreground", "--help", "--version"};
@@ -200,10 +260,10 @@ void declare(CLI::App& app, Options& options, Words& words) {
          "auto takes uring where it passes a test, else epoll")
       ->check(CLI::IsMember(words_of(engines)))
       ->option_text("auto|epoll|uring|uring-basic");
-  app.add_option("--aead", options.aead,
+  app.add_option("--aead", words.aead,
                  "ChaCha20-Poly1305 of which library; auto takes ipsec-mb where the CPU has\n"
                  "AVX-512 IFMA, else boringssl; each only if it passes its test")
-      ->check(CLI::IsMember({"auto", "ipsec-mb", "boringssl", "sodium"}))
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(aeads), std::end(aeads))))
       ->option_text("auto|ipsec-mb|boringssl|sodium");
   app.add_option("--shards", words.shards,
                  "Threads that share the peers out among them, 1, 2, 4, 8 or 16, for many busy\n"
@@ -231,7 +291,11 @@ Environment Environment::of_process() noexcept {
           .uapi_fd = std::getenv("WG_UAPI_FD"),
           .foreground = std::getenv("WG_PROCESS_FOREGROUND"),
           .log_level = std::getenv("LOG_LEVEL"),
-          .no_offload = std::getenv("WGRING_NO_OFFLOAD")};
+          .no_offload = std::getenv("WGRING_NO_OFFLOAD"),
+          .engine = std::getenv("WGRING_ENGINE"),
+          .aead = std::getenv("WGRING_AEAD"),
+          .shards = std::getenv("WGRING_SHARDS"),
+          .lanes = std::getenv("WGRING_LANES")};
 }
 
 std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv,
@@ -264,11 +328,7 @@ std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv
   if (environment_fault) {
     return *environment_fault;
   }
-  options.engine = engines.at(words.engine);
-  if (auto fault = take_shards(words.shards, options.shard_bits)) {
-    return *fault;
-  }
-  if (auto fault = take_lanes(words.lanes, options.lanes)) {
+  if (auto fault = take_settings(words, environment, options)) {
     return *fault;
   }
   if (auto fault = take_no_offload("--no-offload", words.no_offload, options.offloads)) {

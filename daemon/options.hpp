@@ -32,6 +32,10 @@ struct Environment {
   const char* foreground = nullptr;
   const char* log_level = nullptr;
   const char* no_offload = nullptr;
+  const char* engine = nullptr;
+  const char* aead = nullptr;
+  const char* shards = nullptr;
+  const char* lanes = nullptr;
 
   [[nodiscard]] static Environment of_process() noexcept;
 };

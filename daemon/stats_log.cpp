@@ -65,6 +65,8 @@ void log_stats(const tun::ShardStats& stats, std::string_view whose) {
   moved.add("lane_batches", stats.lanes.batches);
   moved.add("lane_jobs", stats.lanes.jobs);
   moved.add("lane_wakeups", stats.lanes.wakeups);
+  moved.add("lane_windows", stats.lanes.windows);
+  moved.add("lane_windows_busy", stats.lanes.windows_busy);
   moved.add("handed_over", stats.hand_over.given);
   moved.add("taken_over", stats.hand_over.taken);
   moved.add("sources_refused", engine.sources_refused);

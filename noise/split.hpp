@@ -73,7 +73,8 @@ class Splitter {
   std::uint32_t payload_bytes_ = 0;  // of a segment that is not the last
   std::uint32_t count_ = 0;
   std::uint32_t next_ = 0;
-  std::uint32_t end_ = 0;  // count_, or where this part ends
+  std::uint32_t end_ = 0;         // count_, or where this part ends
+  std::uint16_t pseudo_sum_ = 0;  // of the pseudo header, but for the length
   Kind kind_ = Kind::checksum_only;
   bool v4_ = true;
 };

@@ -94,6 +94,8 @@ noise::JobRunner Lanes::runner() noexcept {
 void Lanes::note_turn() noexcept {
   if (started_ > 0 && policy_.only_when_busy && meter_.count_turn()) {
     meter_.measure(read_clock().boottime, read_thread_time());
+    counters_.windows += 1;
+    counters_.windows_busy += meter_.is_busy() ? 1U : 0U;
   }
 }
 

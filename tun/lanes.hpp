@@ -32,6 +32,8 @@ struct LaneCounters {
   std::uint64_t batches = 0;  // sets of jobs that were divided
   std::uint64_t jobs = 0;     // of them, those that lanes took
   std::uint64_t wakeups = 0;  // of sleeping lanes
+  std::uint64_t windows = 0;  // of turns, after which it was asked whether the owner is busy
+  std::uint64_t windows_busy = 0;
 };
 
 // Owner: one shard. Thread: the shard's, which calls everything here.

@@ -84,6 +84,36 @@ TEST(Options, EnvironmentIsTakenAndOptionsWin) {
   EXPECT_FALSE(accepted({"wg0"}, {.foreground = "0"}).foreground);
 }
 
+// wg-quick passes no options on.
+TEST(Options, EnginesAndThreadsCanBeChosenByVariable) {
+  const Environment environment{.engine = "epoll", .aead = "sodium", .shards = "4", .lanes = "2"};
+  const Options options = accepted({"wg0"}, environment);
+  EXPECT_EQ(options.engine, tun::EngineKind::epoll);
+  EXPECT_EQ(options.aead, "sodium");
+  EXPECT_EQ(options.shard_bits, 2U);
+  EXPECT_EQ(options.lanes, 2U);
+  const Options winning = accepted(
+      {"--engine=uring", "--aead=boringssl", "--shards=1", "--lanes=auto", "wg0"}, environment);
+  EXPECT_EQ(winning.engine, tun::EngineKind::uring);
+  EXPECT_EQ(winning.aead, "boringssl");
+  EXPECT_EQ(winning.shard_bits, 0U);
+  EXPECT_FALSE(winning.lanes);
+  const Options unset = accepted({"wg0"}, {.engine = "", .aead = "", .shards = "", .lanes = ""});
+  EXPECT_EQ(unset.engine, tun::EngineKind::automatic);
+  EXPECT_EQ(unset.aead, "auto");
+}
+
+TEST(Options, ABadVariableIsNamedAndABetterOptionHelps) {
+  const std::pair<const char*, Environment> rows[] = {{"WGRING_ENGINE: ", {.engine = "kqueue"}},
+                                                      {"WGRING_AEAD: ", {.aead = "rot13"}},
+                                                      {"WGRING_SHARDS: ", {.shards = "3"}},
+                                                      {"WGRING_LANES: ", {.lanes = "16"}}};
+  for (const auto& [variable, environment] : rows) {
+    EXPECT_NE(refused({"wg0"}, environment).text.find(variable), std::string::npos) << variable;
+    accepted({"--engine=auto", "--aead=auto", "--shards=auto", "--lanes=auto", "wg0"}, environment);
+  }
+}
+
 TEST(Options, WordsOfOtherProgramsInLogLevelAreNoErrors) {
   EXPECT_EQ(accepted({"wg0"}, {.log_level = "TRACE"}).log_level, LogLevel::info);
   EXPECT_EQ(accepted({"wg0"}, {.log_level = ""}).log_level, LogLevel::info);
@@ -162,10 +192,27 @@ TEST(Options, FaultsAreOneLineAndNameTheCause) {
 TEST(Options, HelpNamesEveryOptionAndVariable) {
   const EarlyExit help = refused({"--help"});
   EXPECT_EQ(help.code, 0);
-  for (const char* const word :
-       {"IFNAME", "--foreground", "-f", "--engine", "epoll", "--aead", "--lanes", "--shards",
-        "--log-level", "--version", "--help", "--no-offload", "WGRING_NO_OFFLOAD", "WG_TUN_FD",
-        "WG_UAPI_FD", "WG_PROCESS_FOREGROUND", "LOG_LEVEL"}) {
+  for (const char* const word : {"IFNAME",
+                                 "--foreground",
+                                 "-f",
+                                 "--engine",
+                                 "epoll",
+                                 "--aead",
+                                 "--lanes",
+                                 "--shards",
+                                 "--log-level",
+                                 "--version",
+                                 "--help",
+                                 "--no-offload",
+                                 "WGRING_NO_OFFLOAD",
+                                 "WGRING_ENGINE",
+                                 "WGRING_AEAD",
+                                 "WGRING_SHARDS",
+                                 "WGRING_LANES",
+                                 "WG_TUN_FD",
+                                 "WG_UAPI_FD",
+                                 "WG_PROCESS_FOREGROUND",
+                                 "LOG_LEVEL"}) {
     EXPECT_NE(help.text.find(word), std::string::npos) << word;
   }
   const EarlyExit version = refused({"--version"});

@@ -5,7 +5,6 @@
 
 import concurrent.futures
 import os
-import pathlib
 import re
 import signal
 
@@ -22,12 +21,6 @@ pytestmark = pytest.mark.ours
 
 DEVICE = "wg0"
 SPOKES = 6
-
-
-def shard_threads(daemon):
-    names = [(task / "comm").read_text().strip()
-             for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir()]
-    return names.count("wgring-shard")
 
 
 def counters(daemon, shards):
@@ -95,7 +88,7 @@ def star(request, lab, each_engine):
 
 def test_all_peers_are_served_at_once_in_both_directions(star):
     assert f"shards: {star.shards}" in star.daemon.log
-    assert shard_threads(star.daemon) == star.shards
+    assert star.daemon.threads("wgring-shard") == star.shards
     for number in range(SPOKES):  # who begins takes turns
         if number % 2 == 0:
             ping(star.hub, f"10.9.0.{number + 1}", count=3)

@@ -21,6 +21,7 @@ class Quick:
 
     def __init__(self, lab, implementation):
         self.lab, self.implementation = lab, implementation
+        self.env = {}  # more for the daemon
         self.left, self.right = (End(lab, "left", 1, implementation),
                                  End(lab, "right", 2, implementation))
         self.left.space.wire(self.right.space, "eth0", "eth0")
@@ -48,7 +49,7 @@ class Quick:
                    log]
         return self.left.space.run(*wrapper, "wg-quick", verb, self.path, env={
             "WG_QUICK_USERSPACE_IMPLEMENTATION": str(self.implementation.path),
-            "LOG_LEVEL": "error"}, **options)
+            "LOG_LEVEL": "error", **self.env}, **options)
 
     def up(self):
         self.quick("up")
@@ -78,6 +79,13 @@ def test_up_makes_a_tunnel_that_works(world):
     world.up()
     ping(world.left.space, world.right.inner4)
     ping(world.left.space, world.right.inner6)
+
+
+def test_variables_stand_for_the_options_that_wg_quick_does_not_pass_on(world):
+    world.env = {"WGRING_ENGINE": "epoll", "WGRING_SHARDS": "2"}
+    world.up()
+    assert world.left.daemon.threads("wgring-shard") == 2
+    ping(world.left.space, world.right.inner4)
 
 
 def test_up_sets_the_mtu_to_that_of_the_route_less_80(world):

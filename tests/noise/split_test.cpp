@@ -30,6 +30,19 @@ struct Super {
   std::size_t headers = 0;
 };
 
+[[nodiscard]] std::uint32_t pseudo_sum(Bytes packet, std::size_t transport_at, bool v4) {
+  const Bytes addresses = v4 ? packet.subspan(12, 8) : packet.subspan(8, 32);
+  return ones_sum(addresses) + static_cast<std::uint32_t>(packet.size() - transport_at) +
+         packet[v4 ? 9 : 6];
+}
+
+// As the kernel leaves it: the sum of the pseudo header of the whole.
+void store_pseudo_sum(Super& super, std::uint32_t sum) {
+  std::uint8_t* const field =
+      super.packet.data() + super.transport_at + super.header.checksum_offset;
+  store_be16(field, ones_sum({}, sum));
+}
+
 // A super-packet as the kernel gives it: one header with the totals, the payload numbered.
 [[nodiscard]] Super make(const Shape& shape) {
   const bool tcp = shape.transport == Transport::tcp;
@@ -66,13 +79,8 @@ struct Super {
                   .segment_bytes = shape.segment_bytes,
                   .checksum_start = static_cast<std::uint16_t>(super.transport_at),
                   .checksum_offset = static_cast<std::uint16_t>(tcp ? 16 : 6)};
+  store_pseudo_sum(super, pseudo_sum(packet, super.transport_at, shape.v4));
   return super;
-}
-
-[[nodiscard]] std::uint32_t pseudo_sum(Bytes packet, std::size_t transport_at, bool v4) {
-  const Bytes addresses = v4 ? packet.subspan(12, 8) : packet.subspan(8, 32);
-  return ones_sum(addresses) + static_cast<std::uint32_t>(packet.size() - transport_at) +
-         packet[v4 ? 9 : 6];
 }
 
 // Judges one segment by itself: lengths, checksums, numbers, and its piece of the payload.
@@ -239,7 +247,15 @@ TEST(Split, the_mark_of_ecn_changes_nothing) {
   EXPECT_EQ(splitter->count(), 3U);
 }
 
-// UDP behind `extension` bytes of IPv6 extension headers.
+// UDP behind `extension` bytes of IPv6 extension headers, the last of which sends it on to
+// `last_stop`: the pseudo header is that one's, the IPv6 header names the next stop.
+constexpr ByteArray<16> last_stop{0x20, 0x01, 0x0d, 0xb8, 0xff, 0xff};
+
+[[nodiscard]] std::uint32_t pseudo_sum_to_last_stop(Bytes packet, std::size_t transport_at) {
+  return ones_sum(packet.subspan(8, 16)) + ones_sum(last_stop) + 17U +
+         static_cast<std::uint32_t>(packet.size() - transport_at);
+}
+
 [[nodiscard]] Super behind_extensions(std::size_t extension, std::size_t payload) {
   Super super{.packet = test::v6_packet(extension + 8 + payload, 60),
               .header = {.flags = VnetHeader::needs_checksum,
@@ -249,6 +265,7 @@ TEST(Split, the_mark_of_ecn_changes_nothing) {
                          .checksum_offset = 6},
               .transport_at = 40 + extension,
               .headers = 48 + extension};
+  store_pseudo_sum(super, pseudo_sum_to_last_stop(super.packet, super.transport_at));
   return super;
 }
 
@@ -263,9 +280,9 @@ TEST(Split, extension_headers_of_v6_stand_in_front_of_every_segment) {
     ASSERT_EQ(segment.size(), whole.headers + payload);
     EXPECT_EQ(load_be16(segment.data() + 4), segment.size() - 40);
     EXPECT_TRUE(equal_public(segment.subspan(40, 24), Bytes{whole.packet}.subspan(40, 24)));
-    const Bytes transport = segment.subspan(whole.transport_at);
-    const std::uint32_t pseudo = ones_sum(segment.subspan(8, 32)) + 8U + payload + 17U;
-    EXPECT_EQ(ones_sum(transport, pseudo), 0xffff);
+    EXPECT_EQ(ones_sum(segment.subspan(whole.transport_at),
+                       pseudo_sum_to_last_stop(segment, whole.transport_at)),
+              0xffff);
   }
 }
 

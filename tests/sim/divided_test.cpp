@@ -18,7 +18,7 @@ using noise::Family;
 using noise::VnetHeader;
 
 // A super-packet between two tunnel addresses, or with `segment` 0 a packet that only lacks its
-// checksum. Checksums are what the kernel leaves there: the splitter does not look.
+// checksum. What is in the checksum field does not matter: both runs take it as it is.
 TunRead super_packet(Family family, bool tcp, std::uint16_t from, std::uint16_t to,
                      std::size_t payload, std::uint16_t segment) {
   const std::uint32_t ip_bytes = family == Family::v4 ? 20 : 40;
@@ -273,6 +273,29 @@ TEST(Divided, ALimitReachedInsideABatchIsALimitForTheRest) {
   const noise::DropCounters& drops = host.device().drops();
   EXPECT_EQ(drops[Drop::replayed], 11U);
   EXPECT_EQ(drops[Drop::expired_key], 12U);
+}
+
+// More parts than a batch has room for: what is in it is sealed, and the rest begins another.
+TEST(Divided, SuperPacketsOfMorePartsThanABatchHoldsAreAllSealed) {
+  ShuffledRunner shuffled(8);
+  World world({.seed = 4, .runner = shuffled.runner(64)});  // so many that it is cut very fine
+  world.checks.expects_foreign_inner = true;
+  Host& host = world.add_host();
+  RawPeer raw(world, host, 77);
+  raw.join();
+  raw.establish();
+  constexpr std::size_t supers = 21;
+  constexpr std::size_t segments = 48;  // all together fewer than a batch holds
+  const std::vector<TunRead> reads(
+      supers, super_packet(Family::v4, true, host.number(), raw.number, segments * 1360, 1360));
+  world.send_reads(host, reads);
+  EXPECT_EQ(shuffled.batches, 2U);
+  const std::vector<Datagram> sent = sent_to(world, raw.address, 'D');
+  EXPECT_EQ(sent.size() + host.device().drops()[Drop::no_buffer], supers * segments);
+  EXPECT_GT(sent.size(), supers);
+  for (const Datagram& datagram : sent) {
+    ASSERT_TRUE(raw.open(datagram));
+  }
 }
 
 }  // namespace

@@ -128,6 +128,7 @@ TEST(Lanes, SmallBatchesAndQuietTimesStayWithTheOwner) {
     lanes.note_turn();
   }
   EXPECT_FALSE(lanes.worth(1'000'000)) << "it slept between turns";
+  EXPECT_EQ(lanes.counters().windows, 4U);
 }
 
 // The two clocks together: with one of them wrong no lane would ever be asked.
@@ -143,6 +144,7 @@ TEST(Lanes, AThreadWithoutRestIsWorthHelp) {
     lanes.note_turn();
   }
   EXPECT_TRUE(lanes.worth(1'000'000));
+  EXPECT_GT(lanes.counters().windows_busy, 0U);
   EXPECT_FALSE(lanes.worth(999)) << "small ones stay";
 }
 

@@ -346,6 +346,15 @@ void expect_order(const Peer& from, const Peer& to, std::size_t count) {
   EXPECT_GT(arrived, count / 20);
 }
 
+// Whether they are worth it is asked by the turns that move packets.
+TEST_P(TunnelTest, TurnsWithPacketsAreCountedForTheLanes) {
+  connect(plain(), {.count = 1});
+  talk(*host_a, *host_b);
+  const ShardStats stats = a.shard->stats();
+  EXPECT_GT(stats.lanes.windows, 0U);
+  EXPECT_LE(stats.lanes.windows * BusyMeter::turns_per_window, stats.turns);
+}
+
 TEST_P(TunnelTest, OrderIsKeptWithAnyNumberOfLanes) {
   constexpr std::uint32_t counts[] = {0, 1, 3};
   for (const std::uint32_t lanes : counts) {

@@ -15,7 +15,29 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class UringEngineTest : public EngineRig<UringEngine> {};
+// The descriptor of the one ring of this process.
+[[nodiscard]] int ring_of_process() {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code closed;
+    if (std::filesystem::read_symlink(entry.path(), closed) == "anon_inode:[io_uring]") {
+      return std::stoi(entry.path().filename().string());
+    }
+  }
+  ADD_FAILURE() << "no ring";
+  return -1;
+}
+
+class UringEngineTest : public EngineRig<UringEngine> {
+ protected:
+  // What the engine lends to the kernel is not there for it any more.
+  static void unregister_buffers() {
+    io_uring_buf_reg registration{};
+    ASSERT_EQ(::syscall(SYS_io_uring_register, ring_of_process(), IORING_UNREGISTER_PBUF_RING,
+                        &registration, 1),
+              0)
+        << errno;
+  }
+};
 
 TEST_F(UringEngineTest, MoreThanTheLentSlotsIsReadDirectlyAndTheReceiveComesBack) {
   const Peer peer("127.0.0.1");
@@ -35,20 +57,33 @@ TEST_F(UringEngineTest, MoreThanTheLentSlotsIsReadDirectlyAndTheReceiveComesBack
   EXPECT_EQ(engine_->counters().udp_no_buffer, 0U);
 }
 
+// Otherwise the engine would arm it, see it fail and arm it again, without sleep.
+TEST_F(UringEngineTest, AReceiveThatAlwaysFailsIsAskedForFirst) {
+  const Peer peer("127.0.0.1");
+  turn(1ms);
+  unregister_buffers();
+  constexpr std::uint64_t datagrams = 5;
+  for (std::uint32_t i = 0; i < datagrams; ++i) {
+    for (int idle = 0; idle < 20; ++idle) {
+      turn(1ms);
+    }
+    peer.send("127.0.0.1", pair_.port(), numbered(i));
+    ASSERT_TRUE(turn_until([&] { return got_udp_.size() == i + 1; }));
+    EXPECT_EQ(got_udp_[i], numbered(i));
+  }
+  // Once for each datagram on each socket, and the first time.
+  EXPECT_GE(engine_->counters().receive_ring_empty, 2U);
+  EXPECT_LE(engine_->counters().receive_ring_empty, 2 * (datagrams + 1));
+}
+
 // --- a ring that holds less than a turn wants ---
 
 class UringNarrowTest : public EngineRig<UringNarrowEngine> {
  protected:
-  // What the kernel says of the ring of this process.
+  // What the kernel says of the ring.
   [[nodiscard]] static std::string ring_state() {
-    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-      std::error_code closed;
-      if (std::filesystem::read_symlink(entry.path(), closed) == "anon_inode:[io_uring]") {
-        std::ifstream file("/proc/self/fdinfo/" + entry.path().filename().string());
-        return {std::istreambuf_iterator<char>(file), {}};
-      }
-    }
-    return {};
+    std::ifstream file("/proc/self/fdinfo/" + std::to_string(ring_of_process()));
+    return {std::istreambuf_iterator<char>(file), {}};
   }
   // Completions that had no room in the queue, by the kernel's list of them.
   [[nodiscard]] static std::size_t completions_waiting() {
@@ -178,7 +213,6 @@ TEST_F(UringEnterTest, AnEnterThatIsPutOffIsMadeAgain) {
 
 TEST_F(UringEnterTest, AnythingElseIsToldAsTheEnd) {
   with_failing_enter([&](FailingCall& enter) {
-    // Nothing is in the ring yet: with something there the engine may not go on at all.
     enter.fail_next(EBADR, 1);
     collect();
     EXPECT_EQ(enter.left(), 0);
@@ -186,6 +220,33 @@ TEST_F(UringEnterTest, AnythingElseIsToldAsTheEnd) {
     EXPECT_EQ(inbox_.notes.fatal->errno_value, EBADR);
     EXPECT_EQ(inbox_.notes.fatal->what, "io_uring_enter");
   });
+}
+
+// As the shard ends an engine: what is in the ring stays there, and nothing waits for it.
+TEST_F(UringEnterTest, TheEndComesWithReadsAndEffectsInTheRing) {
+  for (const bool effects : {false, true}) {
+    with_failing_enter([&](FailingCall& enter) {
+      const Peer peer("127.0.0.1");
+      const Peer host("10.9.0.1");
+      engine_->set_sockets(&pair_);
+      turn(1ms);  // reads wait in the ring, and effects are kept for the next look
+      const auto add_effects = [&] {
+        add_datagram(to_loopback(noise::Family::v4, peer.port()), "1");
+        add_delivers({inner_udp(host.port(), "a"), inner_udp(host.port(), "b")});
+        engine_->submit(outbox_);
+      };
+      if (effects) {
+        add_effects();
+      }
+      enter.fail_next(EBADR, 1000);
+      collect();
+      EXPECT_TRUE(inbox_.notes.fatal);
+      add_effects();
+      engine_->arm();
+      engine_->set_sockets(&pair_);
+      engine_->set_sockets(nullptr);
+    });
+  }
 }
 
 // --- a device that cannot be told not to wait ---

@@ -73,9 +73,10 @@ void UringEngine::set_sockets(const UdpPair* sockets) noexcept {
   for (std::size_t i = 0; i < sockets_.size(); ++i) {
     Socket& socket = sockets_[i];
     socket.fd = fds[i];
-    socket.full = socket.closing = socket.receive.more = socket.writable.done = false;
+    socket.full = socket.closing = socket.writable.done = false;
+    socket.receive.more = socket.receive.barren = false;
     socket.receive.stale = socket.receive.arrived.size();
-    socket.kernel_drops = 0;
+    socket.receive.stale_drops = std::exchange(socket.kernel_drops, 0);
     socket.queue.restart(setup_.segmentation);
     if (socket.fd < 0) {
       counters_.udp_no_socket += socket.queue.clear();
@@ -104,6 +105,10 @@ void UringEngine::arm() noexcept {
 }
 
 void UringEngine::submit(noise::Outbox& outbox) noexcept {
+  if (broken_) {
+    outbox.clear();  // the shard has yet to hear of it
+    return;
+  }
   for (noise::Transmit& transmit : outbox.transmits) {
     enqueue(transmit);
   }
@@ -172,6 +177,9 @@ io_uring_sqe* UringEngine::next_entry() noexcept {
   if (entry == nullptr) {
     enter(0);
     entry = ::io_uring_get_sqe(&ring_);
+  }
+  if (broken_) {
+    return &ring_.sq.sqes[0];  // nothing is submitted any more
   }
   WG_ASSERT(entry != nullptr);
   return entry;
@@ -291,12 +299,11 @@ std::size_t UringEngine::in_flight(bool all) const noexcept {
 }
 
 // Until nothing of the sockets, or nothing at all, is in the ring. Everything that is waited for
-// has been cancelled or never waits, so this ends.
+// has been cancelled or never waits, so this ends. A broken ring takes nothing back and brings
+// nothing more: the slots of its reads stay as they are, in the engine, until that ends.
 void UringEngine::drain(bool all) noexcept {
   flush(0);
-  while (in_flight(all) > 0) {
-    // The kernel still writes to slots of ours: going on would be worse than ending.
-    WG_ASSERT(!broken_);
+  while (in_flight(all) > 0 && !broken_) {
     flush(1);
   }
 }

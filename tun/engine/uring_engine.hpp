@@ -72,8 +72,10 @@ class UringEngine {
   struct Receive {
     Operation operation;
     FixedVector<std::uint8_t, ReceiveRing::slots_max> arrived;  // ids of the receive ring
-    std::size_t stale = 0;  // the first of those: from a socket that has been replaced
-    bool more = false;      // there may be more than the ring has brought
+    std::size_t stale = 0;          // the first of those: from a socket that has been replaced
+    std::uint32_t stale_drops = 0;  // that one's kernel_drops
+    bool more = false;              // there may be more than the ring has brought
+    bool barren = false;  // the last one ended without a datagram: the next is asked for first
   };
   struct Socket {
     int fd = -1;
@@ -149,7 +151,7 @@ class UringEngine {
   EngineSetup setup_;
   io_uring ring_{};
   bool open_ = false;
-  bool broken_ = false;  // the ring itself refuses to be entered
+  bool broken_ = false;     // the ring itself refuses to be entered
   Alarm alarm_;
   std::array<Socket, 2> sockets_;  // v4, v6
   Delivery delivery_;

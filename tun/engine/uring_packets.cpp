@@ -231,10 +231,12 @@ void UringEngine::arm_receive(std::size_t family) noexcept {
     return;
   }
   io_uring_sqe* const entry = next_entry();
-  if (!receive_ring_.is_open() || receive_ring_.empty()) {
+  if (!receive_ring_.is_open() || receive_ring_.empty() || receive.barren) {
     ::io_uring_prep_poll_add(entry, socket.fd, POLLIN);
+    receive.barren = false;
   } else {
     receive_ring_.prepare(entry, socket.fd);
+    receive.barren = true;
   }
   start(receive.operation, entry, Kind::receive, family);
 }
@@ -249,6 +251,7 @@ void UringEngine::complete_receive(Socket& socket, const io_uring_cqe& completio
       receive_ring_.take(id).reset();
     } else {
       receive.arrived.push_back(static_cast<std::uint8_t>(id));
+      receive.barren = false;
       return;
     }
   }
@@ -314,13 +317,10 @@ void UringEngine::take_arrived(Socket& socket, Inbox& inbox) noexcept {
   for (std::size_t i = 0; i < receive.arrived.size(); ++i) {
     Slot slot = receive_ring_.take(receive.arrived[i]);
     noise::Wild wild;
-    std::uint32_t of_old_socket = 0;
-    std::uint32_t& drops = i < receive.stale ? of_old_socket : socket.kernel_drops;
+    std::uint32_t& drops = i < receive.stale ? receive.stale_drops : socket.kernel_drops;
     const std::uint32_t drops_before = drops;
     const Parsed parsed = receive_ring_.parse(slot, wild, drops);
-    if (i >= receive.stale) {
-      count_kernel_drops(drops_before, drops, counters_);
-    }
+    count_kernel_drops(drops_before, drops, counters_);
     if (parsed == Parsed::truncated) {
       counters_.udp_truncated += 1;
       continue;

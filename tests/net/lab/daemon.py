@@ -123,8 +123,11 @@ class Daemon:
         marks = SANITIZER_MARKS + ("WG_ASSERT", "assertion failed", "panic:")
         return [line for line in self.log.splitlines() if any(mark in line for mark in marks)]
 
-    def thread_count(self):
-        return len(list(pathlib.Path(f"/proc/{self.pid}/task").iterdir()))
+    def threads(self, name):
+        """How many it has of that name."""
+        names = [(task / "comm").read_text().strip()
+                 for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir()]
+        return names.count(name)
 
 
 def supports(implementation, option):
