@@ -101,6 +101,20 @@ def test_the_variable_is_the_option(lab, ours):
     assert "offload udp-gso: off (forbidden by option)" in daemon.log
 
 
+def test_bulk_behind_a_routing_header_arrives(lab, each_engine):
+    """What is sent to one address by way of another has a checksum for the last, not the next."""
+    pair = Pair(lab, each_engine, each_engine).know_endpoint()
+    left, right = pair.left, pair.right
+    stop, last = "fd00:b::99", "fd00:c::1"
+    right.space.address("lo", f"{stop}/128", f"{last}/128")
+    for device in ("all", DEVICE):
+        right.space.sysctl(f"net.ipv6.conf.{device}.seg6_enabled", 1)
+    left.wg.set(f"peer {right.key.public} allowed-ips fd00:b::/64,{last}/128")
+    left.space.ip(f"-6 route add {last}/128 encap seg6 mode inline segs {stop} dev {DEVICE}")
+    assert tcp_bytes(left.space, right.space, last) > 1_000_000
+    assert "tun-tso" not in on(left) or counters(left)["super_packets_read"] > 0
+
+
 def test_forwarded_packets_pass(lab, each_engine):
     """What comes from another host has checksums that somebody has looked at already."""
     pair = Pair(lab, each_engine, each_engine).know_endpoint()
