@@ -30,7 +30,8 @@ def arguments(words):
     duel.add_argument("--contestants", metavar="NAME,...",
                       help=f"default: {','.join(contestants.default_names())}")
     duel.add_argument("--command", action="append", default=[], metavar="NAME=COMMAND",
-                      dest="commands", help="one more contestant, with {ifname} in its command")
+                      dest="commands", help="one more contestant, with {ifname} in its command, "
+                                            "which stays in the foreground")
     duel.add_argument("--output", type=pathlib.Path, help="the JSON (default: build/bench)")
     report = commands.add_parser("report", help="make an HTML page of a result")
     report.add_argument("json", type=pathlib.Path, nargs="?", default=LATEST)
