@@ -151,7 +151,7 @@ class UringEngine {
   EngineSetup setup_;
   io_uring ring_{};
   bool open_ = false;
-  bool broken_ = false;     // the ring itself refuses to be entered
+  bool broken_ = false;  // the ring itself refuses to be entered
   Alarm alarm_;
   std::array<Socket, 2> sockets_;  // v4, v6
   Delivery delivery_;
