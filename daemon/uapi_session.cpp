@@ -29,8 +29,10 @@ void log_refusal(Verb verb, const Refusal& refusal) {
 UapiSession::UapiSession(UapiServer& server, asio::local::stream_protocol::socket socket)
     : server_(server), socket_(std::move(socket)), timer_(server.io_), parser_(server.resolver_) {}
 
+UapiSession::~UapiSession() { wipe_buffer(); }
+
 // What was not parsed may hold keys as well.
-UapiSession::~UapiSession() {
+void UapiSession::wipe_buffer() noexcept {
   crypto::wipe({reinterpret_cast<std::uint8_t*>(buffer_.data()), buffer_.size()});  // NOLINT: bytes
 }
 
@@ -48,6 +50,7 @@ void UapiSession::close() {
   server_.forget(*this);
   server_.text_bytes_ -= std::exchange(text_bytes_, 0);
   timer_.cancel();
+  wipe_buffer();  // before the other end can see that it is over
   error_code ignored;
   socket_.close(ignored);
   if (!writing_) {

@@ -51,6 +51,7 @@ class UapiSession : public std::enable_shared_from_this<UapiSession> {
   void reply(int errno_value, ErrnoSign sign);
   [[nodiscard]] TextBuffer& add_text(std::size_t bytes);
   void drop_text() noexcept;
+  void wipe_buffer() noexcept;
   void write_text();
   void on_written(const boost::system::error_code& error, std::size_t bytes);
   void on_text_written();

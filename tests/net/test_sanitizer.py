@@ -66,6 +66,12 @@ class Bystander(threading.Thread):
         assert self.rounds > 3
 
 
+def assert_clean_ends(pair):
+    for end in (pair.left, pair.right):
+        assert end.daemon.stop() == 0
+        assert end.daemon.complaints() == []
+
+
 def traffic(pair, until):
     """TCP there, TCP back, UDP, in turns until the time is over."""
     spaces, right = (pair.left.space, pair.right.space), pair.right
@@ -82,9 +88,19 @@ def test_a_minute_of_traffic_is_clean(lab, each_engine):
     bystander.start()
     traffic(pair, time.monotonic() + SECONDS)
     bystander.stop()
-    for end in (pair.left, pair.right):
-        assert end.daemon.stop() == 0
-        assert end.daemon.complaints() == []
+    assert_clean_ends(pair)
+
+
+def test_shards_and_lanes_are_clean(lab, each_engine):
+    """Packets that one shard hands over to another, and jobs that lanes take."""
+    several = each_engine.with_options("--shards=2", "--lanes=1")
+    pair = Pair(lab, several, several).know_endpoint()
+    ping(pair.left.space, pair.right.inner4, wait=5)
+    bystander = Bystander(pair)
+    bystander.start()
+    traffic(pair, time.monotonic() + SECONDS / 4)
+    bystander.stop()
+    assert_clean_ends(pair)
 
 
 def test_changes_under_traffic_are_clean(lab, each_engine):
@@ -107,6 +123,4 @@ def test_changes_under_traffic_are_clean(lab, each_engine):
         pair.know_endpoint(4 if number % 2 else 6)
         # A single staged ping may be pushed out by the flood: ask until one comes back.
         wait_for(lambda: reaches(left.space, right.inner4), "traffic after the change", 30)
-    for end in (left, right):
-        assert end.daemon.stop() == 0
-        assert end.daemon.complaints() == []
+    assert_clean_ends(pair)

@@ -354,7 +354,7 @@ def test_what_was_read_and_not_parsed_is_wiped(solo):
         connection.send("set=1\n" + "x" * 5000 + f"\nprivate_key={behind}\n\n")
         assert connection.receive().errno == -errno.EPROTO
         assert connection.socket.recv(1) == b""
-        assert holds_in_memory(solo.pid, half), "the search finds what is there"
+        wait_for(lambda: holds_in_memory(solo.pid, half), "what is there to be found")
         assert not holds_in_memory(solo.pid, behind)
     wait_for(lambda: not holds_in_memory(solo.pid, half), "the half request to be wiped")
 
