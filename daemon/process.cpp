@@ -242,8 +242,8 @@ void Process::start_watches() {
                       LinkEvents{
                           .on_link =
                               [this](Link link) {
-                                log_info("link {}", link == Link::up ? "up" : "down");
                                 interface_->set_link(link);
+                                log_info("link {}", link == Link::up ? "up" : "down");
                                 retry_sockets_later();
                               },
                           .on_mtu =

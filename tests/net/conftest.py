@@ -47,13 +47,14 @@ def pytest_sessionstart(session):
     session.config.host_state_before = host_state()
 
 
-retried = []
+retried = {}  # why, by case
 
 
 def pytest_runtest_logreport(report):
     """A second try of pytest-rerunfailures leaves no trace in the report but this."""
     if report.outcome == "rerun":
-        retried.append(report.nodeid)
+        sections = [f"--- {title}\n{text}" for title, text in report.sections]
+        retried[report.nodeid] = "\n".join([report.longreprtext, *sections])
 
 
 def note_retried(config):
@@ -79,6 +80,9 @@ def pytest_sessionfinish(session):
 
 
 def pytest_terminal_summary(terminalreporter):
+    for nodeid, why in retried.items():
+        terminalreporter.section(f"first try of {nodeid}", sep="-")
+        terminalreporter.write_line(why)
     for line in peers.not_run():
         terminalreporter.write_line(f"NOT RUN: {line}", red=True, bold=True)
 

@@ -129,7 +129,8 @@ class PythonPeer:
         """True when no datagram comes within the time."""
         self.sock.settimeout(seconds)
         try:
-            self.sock.recvfrom(65535)
+            message, sender = self.sock.recvfrom(65535)
+            print(f"heard from {sender}: {len(message)} bytes, {message[:32].hex()}")
             return False
         except TimeoutError:
             return True
