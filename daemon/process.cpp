@@ -118,6 +118,7 @@ void Process::set_up() {
   raise_descriptor_limit();
   choose_crypto();
   open_tun();
+  steer_tun();
   open_socket();
   start_shards();
   start_watches();
@@ -135,7 +136,10 @@ void Process::log_choices() {
   const tun::EngineChoice engine = (*shards_)[0].engine();
   log_info("engine: {} ({})", tun::engine_name(engine.kind), engine.why);
   if (shards_->count() > 1) {
-    log_info("shards: {}", shards_->count());
+    log_info("shards: {} ({})", shards_->count(), steered_);
+  }
+  if (const std::uint64_t refused = steering_.refused(); refused != 0) {
+    log_info("shards: the kernel refused {} changes of its map of prefixes", refused);
   }
   log_info("aead: {} ({})", aead_->name, aead_reason_);
   log_info("lanes: {} ({})", lanes_.count, lanes_.why);
@@ -191,6 +195,17 @@ void Process::open_tun() {
   tun::probe_udp(offloads_);
 }
 
+// Without it shards work as well; packets are handed over, and a few of a flow may be overtaken.
+void Process::steer_tun() {
+  if (options_.shard_bits == 0) {
+    return;
+  }
+  const Status steered = steering_.open(tun_.fd());
+  steered_ =
+      steered ? "packets are read by their peer's shard"
+              : fmt::format("packets are read by any shard, for {}", error_text(steered.error()));
+}
+
 void Process::open_socket() {
   if (options_.uapi_fd) {
     socket_.emplace(UapiSocket::adopt(tun::Fd(*options_.uapi_fd), uapi_directory, name_));
@@ -215,7 +230,8 @@ void Process::start_shards() {
                                .aead = aead_,
                                .memory = memory_.source(),
                                .entropy = tun::system_entropy(),
-                               .lanes = {.count = lanes_.count}},
+                               .lanes = {.count = lanes_.count},
+                               .prefixes = steering_.watch()},
                               queues);
   }();
   if (!started) {

@@ -20,6 +20,7 @@
 #include "tun/lane_choice.hpp"
 #include "tun/memory_source.hpp"
 #include "tun/shards.hpp"
+#include "tun/steering.hpp"
 #include "tun/tun_device.hpp"
 
 namespace wgring::daemon {
@@ -46,6 +47,7 @@ class Process {
  private:
   void choose_crypto();
   void open_tun();
+  void steer_tun();
   void open_socket();
   void start_shards();
   void start_watches();
@@ -65,7 +67,9 @@ class Process {
   tun::LaneChoice lanes_;
   tun::Offloads offloads_ = options_.offloads;  // what this machine does not have is off too
   tun::TunDevice tun_;
-  std::string name_;  // the interface's when it was opened: also the socket's, for good
+  tun::Steering steering_;
+  std::string steered_;  // how packets find their shard, for the log
+  std::string name_;     // the interface's when it was opened: also the socket's, for good
   tun::SystemMemory memory_;
   std::optional<UapiSocket> socket_;
   std::unique_ptr<tun::Shards> shards_;

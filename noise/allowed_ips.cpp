@@ -100,25 +100,26 @@ bool AllowedIps::insert(const Prefix& prefix, PeerId peer) noexcept {
   return true;
 }
 
-void AllowedIps::remove(const Prefix& prefix, PeerId peer) noexcept {
+bool AllowedIps::remove(const Prefix& prefix, PeerId peer) noexcept {
   const Key key = masked(key_of(prefix), prefix.cidr);
   const NodeId id = descend(prefix.address.family, key, prefix.cidr).parent;
   if (peer == no_peer || id == none || node(id).cidr != prefix.cidr || node(id).peer != peer) {
-    return;
+    return false;
   }
   disown(id);
   prune(id);
+  return true;
 }
 
-void AllowedIps::remove_peer(PeerId peer) noexcept {
-  if (peer >= peers_) {
-    return;
+std::optional<Prefix> AllowedIps::remove_oldest(PeerId peer) noexcept {
+  if (peer >= peers_ || list(peer).oldest == none) {
+    return std::nullopt;
   }
-  while (list(peer).oldest != none) {
-    const NodeId id = list(peer).oldest;
-    disown(id);
-    prune(id);
-  }
+  const NodeId id = list(peer).oldest;
+  const Prefix removed = prefix_of(id);
+  disown(id);
+  prune(id);
+  return removed;
 }
 
 PeerId AllowedIps::find_v4(const std::uint8_t* address) const noexcept {
@@ -139,17 +140,21 @@ std::size_t AllowedIps::prefixes_of(PeerId peer, std::span<Prefix> out) const no
   }
   std::size_t written = 0;
   for (NodeId id = list(peer).oldest; id != none && written < out.size(); id = node(id).newer) {
-    const Node& from = node(id);
-    Prefix& to = out[written++];
-    to = {.address = {.family = from.family}, .cidr = from.cidr};
-    if (from.family == Family::v4) {
-      store_be32(to.address.bytes.data(), static_cast<std::uint32_t>(from.key.high >> 32U));
-    } else {
-      store_be64(to.address.bytes.data(), from.key.high);
-      store_be64(to.address.bytes.data() + 8, from.key.low);
-    }
+    out[written++] = prefix_of(id);
   }
   return written;
+}
+
+Prefix AllowedIps::prefix_of(NodeId id) const noexcept {
+  const Node& from = node(id);
+  Prefix prefix{.address = {.family = from.family}, .cidr = from.cidr};
+  if (from.family == Family::v4) {
+    store_be32(prefix.address.bytes.data(), static_cast<std::uint32_t>(from.key.high >> 32U));
+  } else {
+    store_be64(prefix.address.bytes.data(), from.key.high);
+    store_be64(prefix.address.bytes.data() + 8, from.key.low);
+  }
+  return prefix;
 }
 
 AllowedIps::Key AllowedIps::key_of(const Prefix& prefix) noexcept {

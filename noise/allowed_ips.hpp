@@ -12,6 +12,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "base/region.hpp"
@@ -34,10 +35,10 @@ class AllowedIps {
 
   // Masks host bits. An equal prefix moves here from its former owner. False: no room.
   [[nodiscard]] bool insert(const Prefix& prefix, PeerId peer) noexcept;
-  // Only if exactly this prefix belongs to this peer.
-  void remove(const Prefix& prefix, PeerId peer) noexcept;
-  // All prefixes of the peer.
-  void remove_peer(PeerId peer) noexcept;
+  // Only if exactly this prefix belongs to this peer: true.
+  bool remove(const Prefix& prefix, PeerId peer) noexcept;
+  // The first of the peer's prefixes in order of insertion; nothing: there is none.
+  std::optional<Prefix> remove_oldest(PeerId peer) noexcept;
 
   // `address`: 4 or 16 bytes in network order, at any alignment. no_peer: no prefix covers it.
   [[nodiscard]] PeerId find_v4(const std::uint8_t* address) const noexcept;
@@ -89,6 +90,7 @@ class AllowedIps {
   template <unsigned AddressBits>
   [[nodiscard]] PeerId find(NodeId root, Key key) const noexcept;
   [[nodiscard]] Node& node(NodeId id) const noexcept;
+  [[nodiscard]] Prefix prefix_of(NodeId id) const noexcept;
   [[nodiscard]] PeerList& list(PeerId peer) const noexcept;
   [[nodiscard]] NodeId& root(Family family) noexcept;
   [[nodiscard]] Place descend(Family family, Key key, unsigned cidr) noexcept;

@@ -145,20 +145,37 @@ void Core::apply_prefixes(Peer& peer, std::span<const AllowedIpChange> changes) 
     switch (change.kind) {
       case AllowedIpChange::Kind::add:
         WG_ASSERT(allowed_ips_.insert(change.prefix, peer.id));  // reserved before
+        if (setup_.prefixes.set != nullptr) {
+          setup_.prefixes.set(setup_.prefixes.context, change.prefix, peer.shard);
+        }
         break;
       case AllowedIpChange::Kind::remove:
-        allowed_ips_.remove(change.prefix, peer.id);
+        if (allowed_ips_.remove(change.prefix, peer.id)) {
+          tell_cleared(change.prefix);
+        }
         break;
       case AllowedIpChange::Kind::remove_all:
-        allowed_ips_.remove_peer(peer.id);
+        remove_prefixes(peer);
         break;
     }
   }
 }
 
+void Core::remove_prefixes(const Peer& peer) noexcept {
+  while (const std::optional<Prefix> removed = allowed_ips_.remove_oldest(peer.id)) {
+    tell_cleared(*removed);
+  }
+}
+
+void Core::tell_cleared(const Prefix& prefix) noexcept {
+  if (setup_.prefixes.clear != nullptr) {
+    setup_.prefixes.clear(setup_.prefixes.context, prefix);
+  }
+}
+
 // Dies in three steps: no lookup finds it, what it holds goes home, its memory is wiped.
 void Core::remove_peer(Peer& peer) noexcept {
-  allowed_ips_.remove_peer(peer.id);
+  remove_prefixes(peer);
   stop_peer(peer);
   peers_.remove(peer);
 }

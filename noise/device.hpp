@@ -15,6 +15,7 @@
 #include "noise/entropy.hpp"
 #include "noise/jobs.hpp"
 #include "noise/outbox.hpp"
+#include "noise/prefix_watch.hpp"
 
 namespace wgring::noise {
 
@@ -38,6 +39,7 @@ struct DeviceSetup {
   std::uint32_t shard_bits = 0;     // up to shard_bits_max
   Now now;                          // the first turn's
   JobRunner runner{};               // who else may seal and open; default: nobody
+  PrefixWatch prefixes{};           // who is told where prefixes live; default: nobody
 };
 
 // Owner: one shard. Thread: that shard's only. Order: every call takes the turn's Now, whose

@@ -40,6 +40,7 @@ struct ShardSetup {
   noise::Entropy entropy;
   LanePolicy lanes{};
   ShardPlace place{};  // default: there is one only
+  noise::PrefixWatch prefixes{};
 };
 
 // What a task sees on the shard's thread.

@@ -140,7 +140,8 @@ Status ShardThread::open() noexcept {
                                                       .shard = setup_.place.shard,
                                                       .shard_bits = setup_.place.shard_bits,
                                                       .now = now_,
-                                                      .runner = lanes_.runner()});
+                                                      .runner = lanes_.runner(),
+                                                      .prefixes = setup_.prefixes});
   if (!device) {
     return std::unexpected(device.error());
   }

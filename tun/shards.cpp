@@ -21,6 +21,9 @@ Result<std::unique_ptr<Shards>> Shards::start(const ShardSetup& setup,
     ShardSetup each = setup;
     each.tun_fd = queues[i];
     each.place = {.shard = i, .shard_bits = shards->shard_bits_, .inlets = shards->inlets_};
+    if (i > 0) {
+      each.prefixes = {};
+    }
     Result<std::unique_ptr<Shard>> started = Shard::start(each);
     if (!started) {
       return std::unexpected(started.error());

@@ -18,7 +18,7 @@ namespace wgring::tun {
 class Shards {
  public:
   // One for each queue of the TUN, a power of two of them; `setup` is that of each, but for its
-  // queue and its place. May throw std::bad_alloc.
+  // queue and its place, and the first alone tells of prefixes. May throw std::bad_alloc.
   [[nodiscard]] static Result<std::unique_ptr<Shards>> start(const ShardSetup& setup,
                                                              std::span<const int> queues);
 

@@ -28,8 +28,8 @@ class TunDevice {
   TunDevice() noexcept = default;
 
   // Creates the interface (mtu_default, queue_length), or attaches to a persistent one of that
-  // name. Turns off those of `offloads` that this TUN does not have. Several queues: the kernel
-  // spreads flows over them, and gives a flow to the queue that wrote its other direction.
+  // name. Turns off those of `offloads` that this TUN does not have. Which of several queues a
+  // packet comes to: see tun/steering.hpp.
   [[nodiscard]] static Result<TunDevice> create(std::string_view name, Offloads& offloads,
                                                 std::uint32_t queues = 1) noexcept;
   // Takes over a descriptor that has been through TUNSETIFF already (WG_TUN_FD), with or without

@@ -40,6 +40,16 @@ PeerId find(const AllowedIps& table, const IpAddress& address) {
                                       : table.find_v6(shifted.data() + 1);
 }
 
+// All prefixes, in the order in which they are listed.
+void remove_peer(AllowedIps& table, PeerId peer) {
+  std::vector<Prefix> listed(table.prefix_count(peer));
+  ASSERT_EQ(table.prefixes_of(peer, listed), listed.size());
+  for (const Prefix& prefix : listed) {
+    ASSERT_EQ(table.remove_oldest(peer), prefix);
+  }
+  ASSERT_EQ(table.remove_oldest(peer), std::nullopt);
+}
+
 class AllowedIpsTest : public ::testing::Test {
  protected:
   static constexpr std::uint32_t prefixes_max = 10'000;
@@ -77,7 +87,7 @@ void run_vectors(AllowedIps& table, const boost::json::array& operations) {
                             ? no_peer
                             : static_cast<PeerId>(test::text_of(step, "peer").at(0) - 'a');
     if (op == "remove_peer") {
-      table.remove_peer(peer);
+      remove_peer(table, peer);
       continue;
     }
     Prefix prefix{.address = address_of(test::text_of(step, "address"))};
@@ -118,7 +128,7 @@ TEST_F(AllowedIpsTest, EmptyFindsNobody) {
   EXPECT_TRUE(table.empty());
   EXPECT_EQ(table.prefix_count(0), 0U);
   EXPECT_TRUE(listed(0).empty());
-  table.remove_peer(0);
+  remove_peer(table, 0);
   table.remove(prefix_of("10.0.0.0/8"), 0);
 }
 
@@ -166,7 +176,7 @@ TEST_F(AllowedIpsTest, EqualPrefixMovesToItsNewOwner) {
   EXPECT_EQ(find_text("10.1.0.0"), 1U);
   EXPECT_EQ(listed(1), std::vector{prefix_of("10.1.0.0/16")});
   EXPECT_EQ(listed(2), std::vector{prefix_of("10.0.0.0/8")});
-  table.remove_peer(1);
+  remove_peer(table, 1);
   EXPECT_EQ(find_text("10.1.0.0"), 2U);
 }
 
@@ -331,7 +341,7 @@ class AllowedIpsRandom : public AllowedIpsTest, public ::testing::WithParamInter
       table.remove(prefix, peer);
       model.remove(prefix, peer);
     } else {
-      table.remove_peer(peer);
+      remove_peer(table, peer);
       model.remove_peer(peer);
     }
   }
@@ -359,7 +369,7 @@ TEST_P(AllowedIpsRandom, AgreesWithAList) {
     ASSERT_NO_FATAL_FAILURE(compare());
   }
   for (PeerId peer = 0; peer < peers; ++peer) {
-    table.remove_peer(peer);
+    remove_peer(table, peer);
   }
   EXPECT_TRUE(table.empty());
   EXPECT_EQ(table.nodes_used(), 0U);
@@ -382,7 +392,7 @@ TEST_F(AllowedIpsTest, AfterEnsureInsertsCannotFail) {
   EXPECT_FALSE(table.insert(prefix_of("1.2.3.4/32"), 0));
   for (PeerId peer = 0; peer < peers_max; ++peer) {
     EXPECT_EQ(table.prefix_count(peer), 100U);
-    table.remove_peer(peer);
+    remove_peer(table, peer);
   }
   // The nodes are back and are used again.
   EXPECT_EQ(table.nodes_used(), 0U);
@@ -398,7 +408,7 @@ TEST_F(AllowedIpsTest, EnsureCountsNodesInUseAgain) {
     }
   };
   fill(600, 0);
-  table.remove_peer(1);
+  remove_peer(table, 1);
   fill(600, 0);
   ASSERT_TRUE(table.ensure(2'000, 1));
   memory.set_commit_budget(0);
@@ -446,7 +456,7 @@ TEST_F(AllowedIpsTest, RoomForAllAfterRemoval) {
   EXPECT_FALSE(table.ensure_total(prefixes_max, peers_max));
   ASSERT_TRUE(table.ensure_total(prefixes_max, peers_max - 1));
   memory.set_commit_budget(memory.committed_bytes());
-  table.remove_peer(1);
+  remove_peer(table, 1);
   std::mt19937 random(1);
   for (std::uint32_t i = 0; i < prefixes_max; ++i) {
     Prefix prefix{.address = {.family = Family::v4, .bytes = {}}, .cidr = 32};

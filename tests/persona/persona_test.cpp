@@ -87,7 +87,8 @@ const Results& today() {
       "offload_uso EBADF\ntun_carrier EBADF\ntun_devnetns EBADF\ntun_steering EBADF\n"
       "tun_getiff EBADF\n"
       "rseq there\npidfd_open there\nclone3 there\nclose_range there\nopenat2 there\n"
-      "faccessat2 there\nepoll_pwait2 there\nfutex_waitv there\nlandlock there\nstatx there\n"
+      "faccessat2 there\nepoll_pwait2 there\nfutex_waitv there\nlandlock there\nbpf E2BIG\nstatx "
+      "there\n"
       "recvmmsg there\nwrite_empty ok\n"
       "tun_open ok\ntun_writev_plain EBADFD\ntun_writev_ecn EBADFD\ntun_writev_gso EBADFD\n"
       "tun_writev_cut EBADFD\ntun_write_header EBADFD\ntun_write_plain EBADFD\n"
@@ -167,7 +168,7 @@ std::vector<Expected> expected() {
                       each(calls_since_5_5, "ENOSYS"), each(every_uso, "EINVAL"),
                       each({"set_prefer_busy", "get_prefer_busy"}, "ENOPROTOOPT")})},
       {"no-pbuf-ring", each({"uring_pbuf_ring"}, "EINVAL")},
-      {"container", each(every_uring_call, "EPERM")},
+      {"container", joined({each(every_uring_call, "EPERM"), each({"bpf"}, "EPERM")})},
       {"vnet-einval", joined({no_uring, each({"tun_writev_gso", "tun_writev_cut", "tun_write_whole",
                                               "tun_writev_late", "vnet_down_gso"},
                                              "EINVAL")})},

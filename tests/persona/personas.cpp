@@ -125,7 +125,10 @@ void no_uring(Filter& filter, int error) {
   }
 }
 
-void rules_container(Filter& filter) { no_uring(filter, EPERM); }
+void rules_container(Filter& filter) {
+  no_uring(filter, EPERM);
+  filter.refuse(SCMP_SYS(bpf), EPERM);
+}
 
 // Operations of a ring are no system calls: nobody would be asked about them.
 void rules_tun_writes(Filter& filter) {
@@ -162,7 +165,7 @@ constexpr std::array<Persona, 10> table{{
     {.name = "no-pbuf-ring",
      .what = "a ring that refuses REGISTER_PBUF_RING: the basic engine, for who asks for uring",
      .rules = rules_no_pbuf_ring},
-    {.name = "container", .what = "io_uring_* give EPERM", .rules = rules_container},
+    {.name = "container", .what = "io_uring_* and bpf give EPERM", .rules = rules_container},
     {.name = "vnet-einval",
      .what = "a TUN write with a GSO header gives EINVAL; no io_uring",
      .rules = rules_tun_writes,

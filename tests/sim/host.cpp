@@ -68,7 +68,8 @@ Host::Host(const HostSetup& setup, Now now)
                                      .shard = setup.shard,
                                      .shard_bits = setup.shard_bits,
                                      .now = now,
-                                     .runner = setup.runner});
+                                     .runner = setup.runner,
+                                     .prefixes = setup.prefixes});
   WG_ASSERT(opened.has_value());
   device_.emplace(std::move(*opened));
   if (setup.with_key) {

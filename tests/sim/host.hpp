@@ -40,6 +40,7 @@ struct HostSetup {
   std::uint32_t shard = 0;
   std::uint32_t shard_bits = 0;
   noise::JobRunner runner{};
+  noise::PrefixWatch prefixes{};
 };
 
 struct HostTotals {

@@ -22,6 +22,8 @@ from peers.build import ROOT, build, go_toolchain
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 STANDIN = os.environ.get("WGRING_STANDIN") == "1"
 PERSONA = os.environ.get("WGRING_PERSONA", "")
+# Where a TUN cannot be told which queue a packet is for: no program, or no bpf() to load one.
+UNSTEERED_PERSONAS = ["4.14", "4.14-sends", "container"]
 BASIC_RING_PERSONA = "no-pbuf-ring"  # the only one with a usable ring
 
 TOOLS = {
@@ -78,6 +80,12 @@ def with_a_basic_ring(engine):
     """The daemon under test where a ring has no slots to lend."""
     path = under_persona(under_test_path(), BASIC_RING_PERSONA)
     return Implementation(f"wgring({engine}, basic)", path, [f"--engine={engine}"])
+
+
+def without_bpf():
+    """The daemon under test where bpf() is refused."""
+    path = under_persona(under_test_path(), "container")
+    return Implementation("wgring(epoll, no bpf)", path, ["--engine=epoll"])
 
 
 def debian_wireguard_go():
