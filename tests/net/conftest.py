@@ -14,7 +14,7 @@ from lab.lab import Lab  # noqa: E402
 from lab.pair import Pair  # noqa: E402
 from lab.run import LabError, run  # noqa: E402
 from lab.space import Space, processes_in  # noqa: E402
-from lab.talk import Talk, ends_of  # noqa: E402
+from lab.talk import Talk  # noqa: E402
 
 
 def host_state():
@@ -164,7 +164,7 @@ def talks(request, tmp_path_factory):
                   and item.get_closest_marker("background")]
         for name in wanted:
             begun[name] = Talk(tmp_path_factory.mktemp(name))
-            begun[name].begin(*ends_of(name))
+            begun[name].begin(name)
         yield begun
     finally:
         problems = [problem for talk in begun.values() for problem in talk.close()]

@@ -12,6 +12,7 @@ import pytest
 from lab.pair import DEVICE, End
 from lab.run import wait_for
 from lab.traffic import ping, reaches
+from lab.tunnel import Tunnel
 
 WORLD = {4: "10.99.0.1", 6: "fd00:99::1"}
 
@@ -19,19 +20,18 @@ WORLD = {4: "10.99.0.1", 6: "fd00:99::1"}
 class Quick:
     """left is driven by wg-quick alone; right is an ordinary end that knows left."""
 
-    def __init__(self, lab, implementation):
+    def __init__(self, lab, implementation, far=None):
         self.lab, self.implementation = lab, implementation
         self.env = {}  # more for the daemon
         self.left, self.right = (End(lab, "left", 1, implementation),
-                                 End(lab, "right", 2, implementation))
+                                 End(lab, "right", 2, far or implementation))
         self.left.space.wire(self.right.space, "eth0", "eth0")
         for end in (self.left, self.right):
             end.space.address("eth0", f"{end.outer4}/24", f"{end.outer6}/64")
         self.left.space.ip("route add default via 10.0.0.2")
         self.left.space.ip("-6 route add default via fd00:a::2")
         self.right.daemon.start()
-        self.right.up(1420)
-        self.right.add_peer(self.left)
+        Tunnel.up(self.right, self.left, None, "")
         self.right.space.address("lo", f"{WORLD[4]}/32", f"{WORLD[6]}/128")
         self.path = lab.directory / f"{DEVICE}.conf"
 

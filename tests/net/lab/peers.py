@@ -17,7 +17,7 @@ import shutil
 
 from lab.daemon import Implementation
 from lab.run import LabError, run
-from peers.build import ROOT, build, go_toolchain
+from peers.build import CRATES, ROOT, build, go_toolchain, why_not
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 STANDIN = os.environ.get("WGRING_STANDIN") == "1"
@@ -96,6 +96,24 @@ def current_wireguard_go():
     return Implementation("wireguard-go-current", build("wireguard-go"))
 
 
+def rust(name):
+    """One of CRATES. It would give up root, and with it the namespace of its test."""
+    return Implementation(name, build(name), ["--disable-drop-privileges"])
+
+
+def is_rust(implementation):
+    return implementation.name in CRATES
+
+
+def foreign():
+    """Names of those written by others, built from their registries, that this machine can try."""
+    return [name for name in ("wireguard-go", *CRATES) if why_not(name) is None]
+
+
+def by_name(name):
+    return rust(name) if name in CRATES else current_wireguard_go()
+
+
 @functools.cache
 def uring_refusal():
     """Why the kernel gives this process no ring, or None when it does."""
@@ -127,6 +145,7 @@ def not_run():
     lines = []
     if go_toolchain() is None:
         lines.append("no Go toolchain (1.23 or newer): the current wireguard-go is not a peer")
+    lines += [f"{why}: {name} is not a peer" for name in CRATES if (why := why_not(name))]
     if not STANDIN and not PERSONA and uring_refusal():
         lines.append(f"io_uring_setup gives {uring_refusal()}: the uring engine is not run")
     return lines

@@ -9,6 +9,7 @@ from lab import peers
 from lab.lab import Lab
 from lab.pair import Pair
 from lab.run import LabError, wait_for
+from lab.tunnel import Tunnel
 
 REKEY_AFTER_S, SPARE_S, SETTLE_S = 120, 10, 10
 INTERVAL_S = 0.1
@@ -24,28 +25,34 @@ class Talk:
         self._end = threading.Event()
         self._watch = threading.Thread(target=self._find_second, daemon=True)
 
-    def begin(self, left, right, psk):
+    def begin(self, name):
         """A talk that cannot begin must fail its own test, not the whole run."""
         try:
-            self._begin(left, right, psk)
+            self._begin(*ends_of(name))
         except LabError as error:
             self.failure = error
 
     def _begin(self, left, right, psk):
         self.ours_began = left.path == peers.under_test_path()
-        self.pair = Pair(self.lab, left, right, psk=psk).know_endpoint()
+        if peers.is_rust(left) or peers.is_rust(right):
+            self.pair = Tunnel(self.lab, left, right, psk=psk)
+        else:
+            self.pair = Pair(self.lab, left, right, psk=psk).know_endpoint()
         self.started = time.monotonic()
         with self.report.open("w") as report:
             process, self.pid = self.pair.left.space.popen(
                 ["ping", "-n", "-i", str(INTERVAL_S), self.pair.right.inner4],
                 stdout=report, stderr=report)
         self.ping = self.lab.own(process)
-        self.pair.wait_handshake()
+        wait_for(self.handshake, "a handshake")
         self.first = self.handshake()
         self._watch.start()
 
     def handshake(self):
-        return self.pair.left.view(self.pair.right).latest_handshake
+        """The time of the last one as the left end has it, if that tells the time."""
+        left, right = self.pair.left, self.pair.right
+        return (right.view(left) if peers.is_rust(left.daemon.implementation)
+                else left.view(right)).latest_handshake
 
     def _find_second(self):
         """The run may be longer than two rekeys, so the first one is noted when it happens."""
@@ -105,7 +112,9 @@ def inner_pid(pid):
 
 def names():
     ours = [f"ours-{engine}" for engine in peers.engines()]
-    return ours + ["ours-to-go", "go-to-ours", "ours-to-debian-go"]
+    rust = [name for name in peers.foreign() if name in peers.CRATES]
+    return (ours + ["ours-to-go", "go-to-ours", "ours-to-debian-go"]
+            + [f"ours-to-{name}" for name in rust] + [f"{name}-to-ours" for name in rust])
 
 
 def ends_of(name):
@@ -117,5 +126,10 @@ def ends_of(name):
         return peers.under_test(), go, False
     if name == "go-to-ours":
         return go, peers.under_test(), False
+    for crate in peers.CRATES:
+        if name == f"ours-to-{crate}":
+            return peers.under_test(), peers.rust(crate), True
+        if name == f"{crate}-to-ours":
+            return peers.rust(crate), peers.under_test(), True
     engine = name.removeprefix("ours-")
     return peers.under_test(engine), peers.under_test(engine), True

@@ -7,6 +7,7 @@ names the tool; nothing is ever left out in silence.
 """
 
 import contextlib
+import fcntl
 import functools
 import hashlib
 import os
@@ -97,14 +98,21 @@ def build_crate(name, binary):
     crate, _, version, minor_min = CRATES[name]
     home = binary.parents[1]
     fresh = home.with_name(f"new-{crate}-{os.getpid()}")
-    BUILT.mkdir(parents=True, exist_ok=True)
     try:
         run([rust_toolchain(minor_min), "install", crate, "--version", version, "--locked",
              "--quiet", "--root", fresh], timeout=BUILD_SECONDS_MAX)
-        with contextlib.suppress(OSError):  # another run was faster
-            fresh.rename(home)
+        fresh.rename(home)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def one_at_a_time():
+    """The parts of a run want the same ones at the same moment."""
+    BUILT.mkdir(parents=True, exist_ok=True)
+    with (BUILT / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def build(name):
@@ -113,10 +121,13 @@ def build(name):
         raise LabError(f"{name} {version_of(name)} cannot be built: {reason}")
     binary = binary_of(name)
     if not binary.exists():
-        if name == "wireguard-go":
-            build_go(binary)
-        else:
-            build_crate(name, binary)
+        with one_at_a_time():
+            if binary.exists():
+                pass  # who had the lock has built it
+            elif name == "wireguard-go":
+                build_go(binary)
+            else:
+                build_crate(name, binary)
     if not binary.exists():
         raise LabError(f"{name} was built, but there is no {binary.name} in it")
     return binary
