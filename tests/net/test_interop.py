@@ -163,7 +163,7 @@ def test_under_load_a_cookie_is_given_and_comes_back(lab, ends):
     left, right = tunnel.left, tunnel.right
     with Capture(left.space, "eth0", lab.directory / "wire.pcap") as capture:
         with flooded(tunnel):
-            wait_for(lambda: reaches(left.space, right.inner4), "a handshake under load", timeout=25)
+            wait_for(lambda: reaches(left.space, right.inner4), "a handshake", timeout=25)
     ports = {str(left.port), str(right.port)}  # and not that of the flood
     packets = [packet for packet in capture.packets(["udp.srcport", "udp.dstport", *FIELDS])
                if {packet["udp.srcport"], packet["udp.dstport"]} == ports]

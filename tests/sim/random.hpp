@@ -13,8 +13,15 @@ namespace wgring::sim {
 class Random {
  public:
   explicit Random(std::uint64_t seed) noexcept : state_(seed) {}
+  // While there are any of `choices`, a loan, each number is two bytes of them.
+  Random(std::uint64_t seed, Bytes choices) noexcept : state_(seed), choices_(choices) {}
 
   std::uint64_t next() noexcept {
+    if (choices_.size() >= 2) {
+      const std::uint64_t chosen = load_be16(choices_.data());
+      choices_ = choices_.subspan(2);
+      return chosen;
+    }
     state_ += 0x9e3779b97f4a7c15ULL;
     std::uint64_t z = state_;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
@@ -40,6 +47,7 @@ class Random {
 
  private:
   std::uint64_t state_;
+  Bytes choices_;
 };
 
 // What a Device takes for the system's randomness.

@@ -27,7 +27,7 @@ const Scenario::Weighted Scenario::actions[] = {
 
 Scenario::Scenario(const ScenarioOptions& options)
     : options_(options),
-      random_(options.seed * 0x5bd1e995ULL + 1),
+      random_(options.seed * 0x5bd1e995ULL + 1, options.choices),
       world_({.seed = options.seed, .keep_log = false, .runner = options.runner}) {
   may_reorder_ = random_.chance(500);
   world_.network.filter = [this](const Datagram& datagram) {

@@ -14,6 +14,7 @@ namespace wgring::sim {
 struct ScenarioOptions {
   std::uint64_t seed = 1;
   int steps = 150;
+  Bytes choices{};  // of the scenario, instead of the seed's as far as they go; a loan
   noise::JobRunner runner{};
 };
 
