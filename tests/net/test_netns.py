@@ -1,0 +1,107 @@
+"""Lines of the kernel's own netns.sh that no other file holds; docs/NETNS.md says where each is.
+
+    left  eth0 10.0.0.1, fd00:a::1  --- wire ---  right  eth0 10.0.0.2, fd00:a::2
+          wg0 192.168.241.1, fd00:b::1  tunnel           wg0 192.168.241.2, fd00:b::2
+"""
+
+import pytest
+
+from lab.pair import DEVICE, End, Pair
+from lab.traffic import ping, tcp_bytes
+from lab.wgtool import Key
+
+# What netns.sh gives the interface over a loopback of 34816 bytes.
+LARGE_MTU = 34816 - 1500 + 1420
+
+
+def battery(left, right, right4, right6):
+    """Pings and TCP both ways in both families."""
+    ping(left, right4)
+    ping(left, right6)
+    assert tcp_bytes(left, right, right4) > 1_000_000
+    assert tcp_bytes(left, right, right6, "-R") > 1_000_000
+
+
+@pytest.mark.parametrize("streams", [4, 5, 50])
+def test_n3_parallel_streams(pair, streams):
+    moved = tcp_bytes(pair.left.space, pair.right.space, pair.right.inner4, "-P", streams)
+    assert moved > 1_000_000
+
+
+@pytest.mark.parametrize("outer", [4, 6], ids=["n4", "n5"])
+def test_n4_n5_packets_of_34_kilobytes(lab, each_engine, outer):
+    pair = Pair(lab, each_engine, each_engine, mtu=LARGE_MTU, wire_mtu=LARGE_MTU + 80, psk=True)
+    pair.know_endpoint(outer)
+    left, right = pair.left, pair.right
+    ping(left.space, right.inner4, size=LARGE_MTU - 28)
+    ping(right.space, left.inner6, size=LARGE_MTU - 48)
+    battery(left.space, right.space, right.inner4, right.inner6)
+
+
+def test_n12_a_tunnel_in_the_tunnel(pair, each_engine):
+    """wg1 in both spaces, its endpoints the addresses of wg0."""
+    outer = {end: other for end, other in ((pair.left, pair.right), (pair.right, pair.left))}
+    keys = {end: Key() for end in outer}
+    for end, other in outer.items():
+        pair.lab.daemon(end.space, each_engine, "wg1").start()
+        end.space.run("wg", "set", "wg1", "private-key", "/dev/stdin", "listen-port", "5",
+                      text=keys[end].private)
+        end.space.run("wg", "set", "wg1", "peer", keys[other].public, "endpoint",
+                      f"{other.inner4}:5", "allowed-ips", "192.168.99.0/24,fd00:99::/64")
+        end.space.address("wg1", f"192.168.99.{end.number}/24", f"fd00:99::{end.number}/64")
+        end.space.ip("link set wg1 mtu 1340 up")
+        end.space.wait_udp_port(5)
+    battery(pair.left.space, pair.right.space, "192.168.99.2", "fd00:99::2")
+
+
+def test_n19_a_peer_reached_through_another_peer(pair, each_engine):
+    """third's endpoint is an address behind right, and so inside the tunnel."""
+    left, right = pair.left, pair.right
+    third = End(pair.lab, "third", 3, each_engine)
+    right.space.wire(third.space, "eth1", "eth0")
+    right.space.address("eth1", "10.20.0.2/24")
+    right.space.sysctl("net.ipv4.ip_forward", 1)
+    third.space.address("eth0", "10.20.0.3/24")
+    third.space.ip("route add 192.168.241.0/24 via 10.20.0.2")
+    third.daemon.start()
+    third.wg.set_private_key(third.key.private)
+    third.wg.set(f"listen-port 1003 peer {left.key.public} allowed-ips 10.30.0.1/32")
+    third.space.address(DEVICE, "10.30.0.3/24")
+    third.space.ip(f"link set {DEVICE} up")
+    third.space.wait_udp_port(1003)
+    left.wg.set(f"peer {right.key.public} allowed-ips {right.inner4}/32,10.20.0.0/24")
+    left.wg.set(f"peer {third.key.public} allowed-ips 10.30.0.3/32 endpoint 10.20.0.3:1003")
+    left.space.ip(f"route add 10.20.0.0/24 dev {DEVICE} src {left.inner4}")
+    left.space.address(DEVICE, "10.30.0.1/24")
+    ping(left.space, "10.30.0.3")
+    ping(third.space, "10.30.0.1")
+    assert third.view(left).endpoint == f"{left.inner4}:1001"
+
+
+@pytest.mark.ours
+def test_n20_a_sender_behind_nat_is_told_that_the_peer_has_gone(pair):
+    left, right = pair.left, pair.right
+    inside = pair.lab.space("inside")
+    left.space.wire(inside, "eth1", "eth0")
+    left.space.address("eth1", "10.50.0.254/24")
+    inside.address("eth0", "10.50.0.1/24")
+    inside.ip("route add default via 10.50.0.254")
+    left.space.sysctl("net.ipv4.ip_forward", 1)
+    left.space.run("iptables", "-t", "nat", "-A", "POSTROUTING", "-o", DEVICE, "-j", "MASQUERADE")
+    ping(inside, right.inner4)
+    left.wg.set(f"peer {right.key.public} remove")
+    result = inside.run("ping", "-n", "-c", "1", "-W", "2", right.inner4, check=False)
+    assert "Destination Host Unreachable" in result.out, result
+
+
+def test_n24_the_address_spoken_to_is_on_another_interface_than_the_way_back(pair):
+    left, right = pair.left, pair.right
+    right.space.wire(right.space, "away0", "away1")
+    right.space.address("away0", "10.60.0.2/24", "fd00:60::2/64")
+    left.space.ip("route add 10.60.0.2 via 10.0.0.2")
+    left.space.ip("-6 route add fd00:60::2 via fd00:a::2")
+    for endpoint in ("10.60.0.2:1002", "[fd00:60::2]:1002"):
+        left.wg.set(f"peer {right.key.public} endpoint {endpoint}")
+        ping(left.space, right.inner4)
+        ping(right.space, left.inner4)
+        assert left.view(right).endpoint == endpoint
