@@ -66,6 +66,7 @@ def main():
         "include_law": (cases.INCLUDE_LAW, run_on_tree("include_law")),
         "sizes": (cases.SIZES, run_on_tree("sizes")),
         "banned": (cases.BANNED, run_on_tree("banned")),
+        "tables": (cases.TABLES, run_on_tree("tables")),
         "symbols": (cases.SYMBOLS, run_on_archive(options.compiler)),
         "headers_alone": (cases.HEADERS_ALONE,
                           run_on_tree("headers_alone", "--build", options.build)),

@@ -63,6 +63,16 @@ BANNED = [
 ]
 
 # One archive of the named room from one source file.
+TABLES = [
+    ({"docs/A.md": "| H1 | `Suite.Name` |\n"}, "docs/A.md:1: there is no test Suite.Name"),
+    ({"docs/A.md": "\n`test_a.py::what`, `test_a.py::other`\n",
+      "tests/net/test_a.py": "def test_what(lab):\n    pass\n"}, "2: there is no test test_a.py::other"),
+    ({"docs/A.md": "`Suite.One` `Suite.Two` `Typed.Three` `test_a.py::what` `test_b.py`\n",
+      "tests/net/test_a.py": "def test_what(lab):\n    pass\n",
+      "tests/a.cpp": "TEST(Suite, One) {}\nTEST_F(Suite, Two) {}\nTYPED_TEST(Typed, Three) {}\n"},
+     None),
+]
+
 SYMBOLS = [
     ("noise", "#include <cstdlib>\nvoid* f() { return std::malloc(9); }\n", "heap memory"),
     ("noise", "int* f() { return new int; }\n", "heap memory"),
