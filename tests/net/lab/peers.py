@@ -106,12 +106,14 @@ def is_rust(implementation):
 
 
 def foreign():
-    """Names of those written by others, built from their registries, that this machine can try."""
-    return [name for name in ("wireguard-go", *CRATES) if why_not(name) is None]
+    """Names of those written by others that this machine can try: Debian has one of them."""
+    return ["wireguard-go"] + [name for name in CRATES if why_not(name) is None]
 
 
 def by_name(name):
-    return rust(name) if name in CRATES else current_wireguard_go()
+    if name in CRATES:
+        return rust(name)
+    return current_wireguard_go() if go_toolchain() else debian_wireguard_go()
 
 
 @functools.cache
