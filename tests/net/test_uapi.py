@@ -10,6 +10,7 @@ import struct
 
 import pytest
 
+from lab.memory import places_in_memory
 from lab.run import wait_for
 from lab.wgtool import Key
 
@@ -331,20 +332,6 @@ def test_get_crossed_by_a_replace_shows_each_peer_once(solo):
     assert reply.values("public_key") == keys
 
 
-def holds_in_memory(pid, text):
-    """Whether the heap of a process holds these bytes."""
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
-        for line in maps:
-            words = line.split()
-            first, end = (int(number, 16) for number in words[0].split("-"))
-            is_heap = words[1] == "rw-p" and words[5:] in ([], ["[heap]"])
-            if is_heap and end - first <= 1 << 25:
-                memory.seek(first)
-                if text.encode() in memory.read(end - first):
-                    return True
-    return False
-
-
 @pytest.mark.ours
 def test_what_was_read_and_not_parsed_is_wiped(solo):
     """A connection is closed at an endless line; a key behind it came in with the same read."""
@@ -354,9 +341,9 @@ def test_what_was_read_and_not_parsed_is_wiped(solo):
         connection.send("set=1\n" + "x" * 5000 + f"\nprivate_key={behind}\n\n")
         assert connection.receive().errno == -errno.EPROTO
         assert connection.socket.recv(1) == b""
-        wait_for(lambda: holds_in_memory(solo.pid, half), "what is there to be found")
-        assert not holds_in_memory(solo.pid, behind)
-    wait_for(lambda: not holds_in_memory(solo.pid, half), "the half request to be wiped")
+        wait_for(lambda: places_in_memory(solo.pid, half.encode()), "what is there to be found")
+        assert not places_in_memory(solo.pid, behind.encode())
+    wait_for(lambda: not places_in_memory(solo.pid, half.encode()), "the half request to be wiped")
 
 
 @pytest.mark.ours

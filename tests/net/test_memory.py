@@ -1,0 +1,97 @@
+"""Keys in the image of the process: there while they are needed, and nowhere afterwards.
+
+    near  eth0 10.0.0.1       --- wire ---  eth0 10.0.0.2  far: a peer in Python, which knows
+          wg0  192.168.241.1                inner 192.168.241.2   the session's keys as well
+"""
+
+import base64
+
+import pytest
+
+from lab import peers
+from lab.memory import places_in_memory
+from lab.peer import is_echo_reply
+from lab.python_end import DEVICE, WithPython
+from lab.run import wait_for
+from lab.wgtool import preshared_key
+
+pytestmark = pytest.mark.ours
+
+
+def clamped(private):
+    key = bytearray(base64.b64decode(private))
+    key[0] &= 248
+    key[31] = key[31] & 127 | 64
+    return bytes(key)
+
+
+class Talked(WithPython):
+    """Both ends have begun a handshake and sent data: every kind of key has been in use."""
+
+    def __init__(self, lab, implementation):
+        self.psk = preshared_key()
+        super().__init__(lab, implementation, self.psk)
+        self.private = self.wg.dump().private_key
+        self.sessions = []
+        for begin in (self.peer.initiate, self.be_called):
+            begin()
+            for sequence in range(20):
+                self.peer.send(self.echo(sequence))
+                assert is_echo_reply(self.peer.receive_inner())
+            self.sessions.append(self.peer.session)
+
+    def be_called(self):
+        """The daemon's own handshake: it forgets its session, and sends what is to be answered."""
+        self.near.ip(f"link set {DEVICE} down")
+        self.near.ip(f"link set {DEVICE} up")
+        self.near.wait_udp_port(1001)
+        self.tell_endpoint()
+        self.wg.set(f"peer {self.far_public} persistent-keepalive 60")
+        self.peer.respond()
+
+    def found(self):
+        """Which keys are somewhere in the daemon's memory."""
+        keys = {"private": clamped(self.private), "preshared": base64.b64decode(self.psk)}
+        for number, session in enumerate(self.sessions):
+            keys[f"receiving {number}"] = session.send_key
+            keys[f"sending {number}"] = session.receive_key
+        return {name: places for name, key in keys.items()
+                if (places := places_in_memory(self.daemon.pid, key))}
+
+
+@pytest.fixture
+def talked(lab, each_engine):
+    return Talked(lab, each_engine)
+
+
+def test_keys_are_found_while_they_are_in_use(talked):
+    """Else the other tests would find nothing for want of looking."""
+    assert {"private", "preshared", "receiving 1", "sending 1"} <= set(talked.found())
+
+
+def test_keys_of_a_session_are_gone_with_it(talked):
+    assert not {"receiving 0", "sending 0"} & set(talked.found())
+
+
+def test_a_removed_peer_leaves_no_key(talked):
+    talked.wg.set(f"peer {talked.far_public} remove")
+    assert set(talked.found()) == {"private"}
+
+
+def test_link_down_leaves_no_key_of_a_session(talked):
+    talked.near.ip(f"link set {DEVICE} down")
+    wait_for(lambda: "link down" in talked.daemon.log.rpartition("link up")[2], "the link's end")
+    assert set(talked.found()) == {"private", "preshared"}
+
+
+def test_a_removed_private_key_is_gone(talked):
+    talked.wg.set_private_key(None)
+    assert "private" not in talked.found()
+
+
+@pytest.mark.parametrize("aead", ["boringssl", "sodium"])
+def test_other_ciphers_leave_no_key_either(lab, aead):
+    talked = Talked(lab, peers.under_test().with_options(f"--aead={aead}"))
+    assert {"receiving 1", "sending 1"} <= set(talked.found())
+    talked.wg.set(f"peer {talked.far_public} remove")
+    assert set(talked.found()) == {"private"}
