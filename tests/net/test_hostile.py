@@ -4,6 +4,8 @@
           wg0 192.168.241.1                        inner 192.168.241.2, no TUN
 """
 
+import os
+import struct
 import subprocess
 import time
 
@@ -11,6 +13,7 @@ import pytest
 
 from lab.peer import DATA, INITIATION, RESPONSE, is_echo_reply, tai64n, with_macs
 from lab.python_end import DEVICE, FAR_INNER, WithPython
+from lab.run import wait_for
 from lab.wgtool import Key
 
 
@@ -205,6 +208,17 @@ def test_our_own_messages_sent_back_to_us_are_ignored(world):
     send_raw(world, message)
     assert world.peer.hears_nothing()
     assert world.view().latest_handshake == 0
+
+
+def test_a_flood_of_cookie_replies_disturbs_no_session(met):
+    """For an index that nobody has, and for that of the session in use."""
+    met.peer.send(met.echo())
+    assert is_echo_reply(met.peer.receive_inner())
+    index = struct.pack("<I", met.peer.session.remote_index)
+    for number in range(20_000):
+        send_raw(met, b"\3\0\0\0" + (index if number % 2 else b"\1\2\3\4") + os.urandom(56))
+    wait_for(lambda: answers(met), "an answer behind the flood")
+    assert met.view().endpoint == "10.0.0.2:1002"
 
 
 def test_cookie_reply_that_nobody_asked_for_moves_no_endpoint(met):

@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from lab.pair import End
+from lab.pair import DEVICE, End
 from lab.run import kill_group, wait_for
-from lab.traffic import IPERF_PORT, iperf, iperf_server, ping, tcp_bytes
+from lab.traffic import IPERF_PORT, iperf, iperf_server, ping, reaches, tcp_bytes
 from lab.usage import kilobytes, wakeups
 from lab.wgtool import Wg
 from test_scale import many
@@ -90,6 +90,18 @@ def test_timers_keep_time_beside_a_saturated_tunnel(pair, ours):
         time.sleep(5)
         keepalives = (third.view(left).rx_bytes - before) / KEEPALIVE_BYTES
     assert 4 <= keepalives <= 6
+
+
+def test_every_mtu_is_survived_under_load(pair):
+    left, right = pair.left, pair.right
+    ping(left.space, right.inner4, count=1, wait=5)
+    with saturated(left.space, right.space, right.inner4, "-P", 2):
+        for mtu in (68, 65535, 576, 9000, 1279, 1280, 65535, 68, 1420):
+            for end in (left, right):
+                end.space.ip(f"link set {DEVICE} mtu {mtu}")
+            time.sleep(0.3)
+    wait_for(lambda: reaches(left.space, right.inner4), "the tunnel to be as before")
+    assert left.daemon.running and right.daemon.running
 
 
 def test_pings_through_a_saturated_tunnel_wait_in_no_long_queue(pair):

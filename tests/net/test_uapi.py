@@ -133,6 +133,17 @@ def test_remove_takes_one_peer_away(solo):
     assert accepted(solo, f"public_key={A}", "remove=true").values("public_key") == [B]
 
 
+def test_two_sections_of_one_peer_are_applied_one_after_the_other(solo):
+    reply = accepted(solo, f"public_key={A}", "allowed_ip=10.0.0.0/8",
+                     "persistent_keepalive_interval=5", f"public_key={B}", "allowed_ip=10.2.0.0/16",
+                     f"public_key={A}", "allowed_ip=10.3.0.0/16", "persistent_keepalive_interval=7",
+                     f"public_key={B}", "remove=true", f"public_key={B}")
+    assert reply.values("public_key") == [A, B]
+    assert peer_values(reply, A, "allowed_ip") == ["10.0.0.0/8", "10.3.0.0/16"]
+    assert peer_values(reply, A, "persistent_keepalive_interval") == ["7"]
+    assert peer_values(reply, B, "allowed_ip") == []
+
+
 def test_update_only_makes_no_peer(solo):
     reply = accepted(solo, f"public_key={A}", "update_only=true", "allowed_ip=10.0.0.0/8",
                      "persistent_keepalive_interval=5")
