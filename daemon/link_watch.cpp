@@ -7,15 +7,11 @@
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/if.h>
-#include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "daemon/log.hpp"
 #include "daemon/setup_error.hpp"
-#include "tun/fd.hpp"
 
 namespace wgring::daemon {
 namespace {
@@ -33,13 +29,6 @@ constexpr int receives_per_turn = 64;
 
 constexpr unsigned groups =
     RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
-
-bool same_file(int a, int b) noexcept {
-  struct stat of_a{};
-  struct stat of_b{};
-  return ::fstat(a, &of_a) == 0 && ::fstat(b, &of_b) == 0 && of_a.st_ino == of_b.st_ino &&
-         of_a.st_dev == of_b.st_dev;
-}
 
 // Attribute callback; `to` is a std::optional<std::uint32_t>.
 int take_mtu(const nlattr* attribute, void* to) {
@@ -224,18 +213,9 @@ void LinkWatch::await_up() {
 
 void LinkWatch::find_home() {
   const Result<std::uint32_t> index = device_.interface_index();
-  at_home_ = index.has_value() && is_at_home();
+  // A kernel that cannot tell (before 5.2) answers the index of the name in our own namespace.
+  at_home_ = index.has_value() && device_.is_at_home();
   home_index_ = at_home_ ? *index : 0;
-}
-
-// A kernel that cannot tell (before 5.2) answers the index of the name in our own namespace.
-bool LinkWatch::is_at_home() const noexcept {
-  const tun::Fd there(::ioctl(device_.fd(), TUNGETDEVNETNS));
-  if (!there) {
-    return errno == EINVAL || errno == ENOTTY;
-  }
-  const tun::Fd here(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-  return here && same_file(here.get(), there.get());
 }
 
 void LinkWatch::report(Link link) {

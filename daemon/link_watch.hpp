@@ -60,7 +60,6 @@ class LinkWatch {
   void report_mtu(std::uint32_t mtu_bytes);
   void report_gone();
   void note_route_change();
-  [[nodiscard]] bool is_at_home() const noexcept;
 
   tun::TunDevice& device_;
   LinkEvents events_;

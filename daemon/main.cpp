@@ -9,6 +9,7 @@
 
 #include "daemon/background.hpp"
 #include "daemon/descriptors.hpp"
+#include "daemon/hardening.hpp"
 #include "daemon/log.hpp"
 #include "daemon/options.hpp"
 #include "daemon/process.hpp"

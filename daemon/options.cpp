@@ -31,7 +31,7 @@ constexpr const char* footer =
     "  WG_TUN_FD                descriptor of a TUN to use in place of making one\n"
     "  WG_UAPI_FD               descriptor of a listening UNIX socket to serve\n"
     "  WGRING_NO_OFFLOAD        as --no-offload, in addition to it\n"
-    "  WGRING_ENGINE, WGRING_AEAD, WGRING_SHARDS, WGRING_LANES\n"
+    "  WGRING_ENGINE, WGRING_AEAD, WGRING_SHARDS, WGRING_LANES, WGRING_SANDBOX, WGRING_USER\n"
     "                           as the option of that name, which wins\n"
     "\n"
     "Exit status: 0 ended as asked, 1 the start or the data path failed. See wgring(8).";
@@ -44,6 +44,9 @@ const std::map<std::string, LogLevel> log_levels{
     {"silent", LogLevel::silent}, {"error", LogLevel::error},   {"info", LogLevel::info},
     {"debug", LogLevel::debug},   {"verbose", LogLevel::debug},
 };
+
+const std::map<std::string, SandboxMode> sandboxes{
+    {"auto", SandboxMode::automatic}, {"kill", SandboxMode::kill}, {"off", SandboxMode::off}};
 
 constexpr std::string_view aeads[] = {"auto", "ipsec-mb", "boringssl", "sodium"};
 constexpr std::string_view offload_words =
@@ -141,6 +144,16 @@ std::optional<EarlyExit> take_aead(Setting setting, std::string& aead) {
   return std::nullopt;
 }
 
+std::optional<EarlyExit> take_sandbox(Setting setting, SandboxMode& sandbox) {
+  const auto known = sandboxes.find(std::string{setting.word});
+  if (known == sandboxes.end()) {
+    return usage_error(fmt::format("{}: no sandbox '{}'; there are: {}", setting.source,
+                                   setting.word, fmt::join(words_of(sandboxes), ", ")));
+  }
+  sandbox = known->second;
+  return std::nullopt;
+}
+
 std::optional<EarlyExit> take_shards(Setting setting, std::uint32_t& shard_bits) {
   if (setting.word == "auto") {
     return std::nullopt;
@@ -197,6 +210,7 @@ struct Words {
   std::string aead;
   std::string shards;
   std::string lanes;
+  std::string sandbox;
   std::string no_offload;
   std::string log_level;
 };
@@ -216,6 +230,14 @@ std::optional<EarlyExit> take_settings(const Words& words, const Environment& en
           take_shards(setting_of("--shards", words.shards, "WGRING_SHARDS", environment.shards),
                       options.shard_bits)) {
     return fault;
+  }
+  if (auto fault = take_sandbox(
+          setting_of("--sandbox", words.sandbox, "WGRING_SANDBOX", environment.sandbox),
+          options.sandbox)) {
+    return fault;
+  }
+  if (options.user.empty() && environment.user != nullptr) {
+    options.user = environment.user;
   }
   return take_lanes(setting_of("--lanes", words.lanes, "WGRING_LANES", environment.lanes),
                     options.lanes);
@@ -278,6 +300,15 @@ void declare(CLI::App& app, Options& options, Words& words) {
                  "tun-udp-join, udp-gso, udp-gro, all. Each is tried at start and goes off by\n"
                  "itself where it does not work")
       ->option_text("NAME[,NAME]");
+  app.add_option("--sandbox", words.sandbox,
+                 "System calls after set-up: auto allows those it needs, as far as the kernel can\n"
+                 "refuse the others; kill ends the process by any other; off allows all")
+      ->check(CLI::IsMember(words_of(sandboxes)))
+      ->option_text("auto|kill|off");
+  app.add_option("--user", options.user,
+                 "User to become after set-up, by name or number, with CAP_NET_ADMIN and\n"
+                 "CAP_NET_BIND_SERVICE alone; the configuration socket stays root's")
+      ->option_text("NAME");
   app.add_option("--log-level", words.log_level,
                  "What is logged; verbose is another word for debug")
       ->check(CLI::IsMember(words_of(log_levels)))
@@ -295,7 +326,9 @@ Environment Environment::of_process() noexcept {
           .engine = std::getenv("WGRING_ENGINE"),
           .aead = std::getenv("WGRING_AEAD"),
           .shards = std::getenv("WGRING_SHARDS"),
-          .lanes = std::getenv("WGRING_LANES")};
+          .lanes = std::getenv("WGRING_LANES"),
+          .sandbox = std::getenv("WGRING_SANDBOX"),
+          .user = std::getenv("WGRING_USER")};
 }
 
 std::variant<Options, EarlyExit> parse_options(int argc, const char* const* argv,

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "daemon/log.hpp"
+#include "daemon/sandbox.hpp"
 #include "tun/engine/choose.hpp"
 #include "tun/offload/offloads.hpp"
 
@@ -21,6 +22,8 @@ struct Options {
   std::optional<std::uint32_t> lanes;  // none: as many as pay
   tun::Offloads offloads;              // those that were forbidden are off
   LogLevel log_level = LogLevel::info;
+  SandboxMode sandbox = SandboxMode::automatic;
+  std::string user;            // to become after set-up; empty: none
   std::optional<int> tun_fd;   // WG_TUN_FD
   std::optional<int> uapi_fd;  // WG_UAPI_FD
 };
@@ -36,6 +39,8 @@ struct Environment {
   const char* aead = nullptr;
   const char* shards = nullptr;
   const char* lanes = nullptr;
+  const char* sandbox = nullptr;
+  const char* user = nullptr;
 
   [[nodiscard]] static Environment of_process() noexcept;
 };

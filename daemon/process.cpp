@@ -9,11 +9,13 @@
 
 #include <fcntl.h>
 #include <net/if.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "crypto/self_test.hpp"
+#include "daemon/hardening.hpp"
 #include "daemon/log.hpp"
+#include "daemon/privileges.hpp"
+#include "daemon/sandbox.hpp"
 #include "daemon/self_test_verdict.hpp"
 #include "daemon/setup_error.hpp"
 #include "daemon/stats_log.hpp"
@@ -84,18 +86,6 @@ class SignalsBlocked {
 
 }  // namespace
 
-void harden_process() {
-  ::signal(SIGPIPE, SIG_IGN);
-  // What the starter blocked stays blocked across exec(): SIGTERM among it could not end us.
-  sigset_t nothing;
-  ::sigemptyset(&nothing);
-  ::pthread_sigmask(SIG_SETMASK, &nothing, nullptr);
-  const rlimit none{.rlim_cur = 0, .rlim_max = 0};
-  if (::setrlimit(RLIMIT_CORE, &none) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
-    fail_setup("cannot forbid core files: {}", errno_text(errno));
-  }
-}
-
 Process::Process(const Options& options)
     : options_(options), signals_(io_, SIGINT, SIGTERM, SIGUSR1), sockets_timer_(io_) {
   // In the background, and under nohup(1), it is ignored and stays so.
@@ -115,19 +105,27 @@ Process::~Process() {
 }
 
 void Process::set_up() {
+  // Looked up while files may be read.
+  const std::optional<Account> account =
+      options_.user.empty() ? std::nullopt : std::optional{find_account(options_.user)};
   raise_descriptor_limit();
+  memory_unlocked_ = lock_memory();
   choose_crypto();
   open_tun();
-  steer_tun();
   open_socket();
+  steer_tun();
+  watch_socket_file();
+  give_up_privileges(account);
   start_shards();
-  start_watches();
+  start_link_watch();
   server_.emplace(io_, *interface_, scope_of_interface, uapi_limits());
   server_->start(socket_->fd());
   await_signal();
+  sandbox_ = enter_sandbox(
+      options_.sandbox, {.engine = (*shards_)[0].engine().kind, .steering = steering_.is_open()});
   log_choices();
-  if (const int reason = memory_.lock_errno(); reason != 0) {
-    log_info("memory of keys is not locked and may be swapped out: {}", errno_text(reason));
+  if (!memory_unlocked_.empty()) {
+    log_info("memory is not locked, keys may be swapped out: {}", memory_unlocked_);
   }
   log_info("interface {} is ready, configuration socket {}", name_, socket_->path());
 }
@@ -144,6 +142,8 @@ void Process::log_choices() {
   log_info("aead: {} ({})", aead_->name, aead_reason_);
   log_info("lanes: {} ({})", lanes_.count, lanes_.why);
   log_offloads(offloads_);
+  log_info("capabilities: {}", kept_);
+  log_info("sandbox: {}", sandbox_);
 }
 
 int Process::run() {
@@ -252,8 +252,18 @@ void Process::start_shards() {
                                                                     : tun::ReceiveRuns::off);
 }
 
-void Process::start_watches() {
-  watch_socket_file();
+// Before the first thread; what comes after it needs no more than what is kept.
+void Process::give_up_privileges(const std::optional<Account>& account) {
+  kept_ = drop_privileges(account, {.steering = steering_.is_open()});
+  if (!steering_.is_open()) {
+    return;
+  }
+  if (const Status proved = steering_.prove(); !proved) {
+    steered_ = fmt::format("packets are read by any shard, for {}", error_text(proved.error()));
+  }
+}
+
+void Process::start_link_watch() {
   link_watch_.emplace(io_, tun_,
                       LinkEvents{
                           .on_link =

@@ -15,6 +15,7 @@
 #include "daemon/interface.hpp"
 #include "daemon/link_watch.hpp"
 #include "daemon/options.hpp"
+#include "daemon/privileges.hpp"
 #include "daemon/uapi_server.hpp"
 #include "daemon/uapi_socket.hpp"
 #include "tun/lane_choice.hpp"
@@ -24,10 +25,6 @@
 #include "tun/tun_device.hpp"
 
 namespace wgring::daemon {
-
-// No core file, no debugger of the same user, no death by a closed connection, no signal blocked.
-// Before any key.
-void harden_process();
 
 // Owner: main(). Thread: the control thread; it makes those of the shards. Order of members is the
 // order of life: each one uses those above it.
@@ -46,11 +43,12 @@ class Process {
 
  private:
   void choose_crypto();
+  void give_up_privileges(const std::optional<Account>& account);
   void open_tun();
   void steer_tun();
   void open_socket();
   void start_shards();
-  void start_watches();
+  void start_link_watch();
   void watch_socket_file();
   void retry_sockets_later();
   void log_choices();  // what was taken of what there is, and why
@@ -68,8 +66,11 @@ class Process {
   tun::Offloads offloads_ = options_.offloads;  // what this machine does not have is off too
   tun::TunDevice tun_;
   tun::Steering steering_;
-  std::string steered_;  // how packets find their shard, for the log
-  std::string name_;     // the interface's when it was opened: also the socket's, for good
+  std::string steered_;          // how packets find their shard, for the log
+  std::string memory_unlocked_;  // why, if so
+  std::string kept_;             // capabilities and user
+  std::string sandbox_;
+  std::string name_;  // the interface's when it was opened: also the socket's, for good
   tun::SystemMemory memory_;
   std::optional<UapiSocket> socket_;
   std::unique_ptr<tun::Shards> shards_;

@@ -173,17 +173,37 @@ UapiSocket UapiSocket::adopt(tun::Fd listening, const std::string& directory,
 
 UapiSocket::UapiSocket(tun::Fd fd, const std::string& directory, const std::string& ifname,
                        FileId file)
-    : fd_(std::move(fd)), directory_(directory), path_(path_of(directory, ifname)), file_(file) {}
+    : fd_(std::move(fd)), directory_(directory), path_(path_of(directory, ifname)), file_(file) {
+  inode_ = tun::Fd(::open(path_.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat status{};
+  if (inode_ && (::fstat(inode_.get(), &status) != 0 || id_of(status) != file_)) {
+    inode_ = tun::Fd();
+  }
+}
 
 UapiSocket::FileId UapiSocket::file_at(const std::string& path) noexcept {
   struct stat status{};
   if (path.empty() || ::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) {
     return {};
   }
+  return id_of(status);
+}
+
+UapiSocket::FileId UapiSocket::id_of(const struct stat& status) noexcept {
   return {.device = status.st_dev, .inode = status.st_ino};
 }
 
-bool UapiSocket::file_is_ours() const noexcept { return has_file() && file_at(path_) == file_; }
+bool UapiSocket::file_is_ours() const noexcept {
+  if (!has_file()) {
+    return false;
+  }
+  struct stat status{};
+  if (::lstat(path_.c_str(), &status) == 0) {
+    return id_of(status) == file_;
+  }
+  // After a change of user the directory may be closed to us: then, whether it has a name at all.
+  return errno == EACCES && inode_ && ::fstat(inode_.get(), &status) == 0 && status.st_nlink > 0;
+}
 
 void UapiSocket::remove_file() noexcept {
   if (fd_ && file_is_ours()) {

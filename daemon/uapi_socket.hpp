@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "tun/fd.hpp"
@@ -46,11 +47,13 @@ class UapiSocket {
   UapiSocket(tun::Fd fd, const std::string& directory, const std::string& ifname, FileId file);
   // Of a socket file; none where there is no file or one of another kind.
   [[nodiscard]] static FileId file_at(const std::string& path) noexcept;
+  [[nodiscard]] static FileId id_of(const struct stat& status) noexcept;
 
   tun::Fd fd_;
   std::string directory_;
   std::string path_;
   FileId file_;
+  tun::Fd inode_;  // of the file, without the right to use it; none: there is no file
 };
 
 }  // namespace wgring::daemon

@@ -1,15 +1,12 @@
 #include "tun/steering.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
-#include <cstring>
 
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_tun.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,26 +26,20 @@ constexpr std::uint32_t key_bytes = 21;  // without the padding
 static_assert(offsetof(Key, compared) == 4);
 constexpr std::uint8_t version_bits = 8;
 
-// What a map of that size counts against RLIMIT_MEMLOCK before 5.11, whoever asks; twice.
-constexpr rlim_t locked_bytes = rlim_t{128} << 20U;
-
 long bpf(int command, bpf_attr& attributes) noexcept {
   return ::syscall(SYS_bpf, command, &attributes, sizeof attributes);
 }
 
-// Best effort; kernels since 5.11 do not ask for it.
-void raise_lock_limit() noexcept {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur < locked_bytes) {
-    limit.rlim_cur = locked_bytes;
-    limit.rlim_max = std::max(limit.rlim_max, locked_bytes);
-    static_cast<void>(::setrlimit(RLIMIT_MEMLOCK, &limit));
-  }
+// Whole: the kernel refuses what is not zero behind the fields of a command, and {} is for the
+// first member of a union only.
+bpf_attr no_attributes() noexcept {
+  bpf_attr attributes;  // NOLINT: filled below
+  fill_zero({reinterpret_cast<std::uint8_t*>(&attributes), sizeof attributes});
+  return attributes;
 }
 
 Result<Fd> create_map() noexcept {
-  raise_lock_limit();
-  bpf_attr attributes{};
+  bpf_attr attributes = no_attributes();
   attributes.map_type = BPF_MAP_TYPE_LPM_TRIE;
   attributes.key_size = key_bytes;
   attributes.value_size = sizeof(std::uint32_t);
@@ -56,7 +47,8 @@ Result<Fd> create_map() noexcept {
   attributes.map_flags = BPF_F_NO_PREALLOC;
   Fd map{static_cast<int>(bpf(BPF_MAP_CREATE, attributes))};
   if (!map) {
-    return fail(errno, errno == EPERM ? "bpf(BPF_MAP_CREATE): needs CAP_BPF, or CAP_SYS_ADMIN"
+    return fail(errno, errno == EPERM ? "bpf(BPF_MAP_CREATE): needs CAP_BPF or CAP_SYS_ADMIN, and "
+                                        "before Linux 5.11 room in RLIMIT_MEMLOCK"
                                       : "bpf(BPF_MAP_CREATE)");
   }
   return map;
@@ -161,7 +153,7 @@ constexpr std::array<bpf_insn, 37> program(int map) noexcept {
 
 Result<Fd> load_program(int map) noexcept {
   const auto code = program(map);
-  bpf_attr attributes{};
+  bpf_attr attributes = no_attributes();
   attributes.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
   attributes.insn_cnt = static_cast<std::uint32_t>(code.size());
   attributes.insns = reinterpret_cast<std::uint64_t>(code.data());
@@ -181,18 +173,45 @@ Key key_of(const noise::Prefix& prefix) noexcept {
   return key;
 }
 
+bool put(int map, const Key& key, std::uint32_t shard) noexcept {
+  bpf_attr attributes = no_attributes();
+  attributes.map_fd = static_cast<std::uint32_t>(map);
+  attributes.key = reinterpret_cast<std::uint64_t>(&key);
+  attributes.value = reinterpret_cast<std::uint64_t>(&shard);
+  attributes.flags = BPF_ANY;
+  return bpf(BPF_MAP_UPDATE_ELEM, attributes) == 0;
+}
+
+bool take(int map, const Key& key) noexcept {
+  bpf_attr attributes = no_attributes();
+  attributes.map_fd = static_cast<std::uint32_t>(map);
+  attributes.key = reinterpret_cast<std::uint64_t>(&key);
+  return bpf(BPF_MAP_DELETE_ELEM, attributes) == 0;
+}
+
+void take_program_away(int tun_fd) noexcept {
+  int none = -1;
+  static_cast<void>(::ioctl(tun_fd, TUNSETSTEERINGEBPF, &none));
+}
+
 }  // namespace
 
-// The TUN may be persistent: whoever opens it next has queues of his own.
 Steering::~Steering() {
   if (is_open()) {
-    int none = -1;
-    static_cast<void>(::ioctl(tun_fd_, TUNSETSTEERINGEBPF, &none));
+    close();
   }
+}
+
+// The TUN may be persistent: whoever opens it next has queues of his own.
+void Steering::close() noexcept {
+  take_program_away(tun_fd_);
+  tun_fd_ = -1;
+  map_ = Fd{};
 }
 
 Status Steering::open(int tun_fd) noexcept {
   WG_ASSERT(!is_open());
+  take_program_away(tun_fd);  // of an owner that was killed
   Result<Fd> map = create_map();
   if (!map) {
     return std::unexpected(map.error());
@@ -203,10 +222,25 @@ Status Steering::open(int tun_fd) noexcept {
   }
   int number = loaded->get();  // the TUN keeps the program, and the program the map
   if (::ioctl(tun_fd, TUNSETSTEERINGEBPF, &number) != 0) {
-    return fail(errno, "ioctl(TUNSETSTEERINGEBPF): needs Linux 4.16");
+    return fail(errno, errno == EINVAL ? "ioctl(TUNSETSTEERINGEBPF): needs Linux 4.16"
+                                       : "ioctl(TUNSETSTEERINGEBPF)");
   }
   map_ = std::move(*map);
   tun_fd_ = tun_fd;
+  return {};
+}
+
+// A key of no IP version: no packet is ever looked up by it.
+Status Steering::prove() noexcept {
+  WG_ASSERT(is_open());
+  const Key key{.bits = version_bits};
+  if (!put(map_.get(), key, 0) || !take(map_.get(), key)) {
+    const int error = errno;
+    close();
+    return fail(error,
+                "bpf(BPF_MAP_UPDATE_ELEM): needs CAP_BPF, which is not there (before 5.8), "
+                "or kernel.unprivileged_bpf_disabled=0");
+  }
   return {};
 }
 
@@ -225,24 +259,14 @@ noise::PrefixWatch Steering::watch() noexcept {
 }
 
 void Steering::set(const noise::Prefix& prefix, std::uint32_t shard) noexcept {
-  const Key key = key_of(prefix);
-  bpf_attr attributes{};
-  attributes.map_fd = static_cast<std::uint32_t>(map_.get());
-  attributes.key = reinterpret_cast<std::uint64_t>(&key);
-  attributes.value = reinterpret_cast<std::uint64_t>(&shard);
-  attributes.flags = BPF_ANY;
-  if (bpf(BPF_MAP_UPDATE_ELEM, attributes) != 0) {
+  if (!put(map_.get(), key_of(prefix), shard)) {
     refused_.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
 // One that was refused when it was set is not there.
 void Steering::clear(const noise::Prefix& prefix) noexcept {
-  const Key key = key_of(prefix);
-  bpf_attr attributes{};
-  attributes.map_fd = static_cast<std::uint32_t>(map_.get());
-  attributes.key = reinterpret_cast<std::uint64_t>(&key);
-  if (bpf(BPF_MAP_DELETE_ELEM, attributes) != 0 && errno != ENOENT) {
+  if (!take(map_.get(), key_of(prefix)) && errno != ENOENT) {
     refused_.fetch_add(1, std::memory_order_relaxed);
   }
 }

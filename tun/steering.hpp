@@ -23,9 +23,12 @@ class Steering {
   Steering& operator=(const Steering&) = delete;
   ~Steering();
 
-  // Queue i of the TUN has to be shard i's. On an error flows go on as the kernel has them.
-  // EPERM: no CAP_BPF; EINVAL: older than 4.16.
+  // Queue i of the TUN has to be shard i's. On an error flows go on as the kernel has them, also
+  // where an earlier owner of the TUN left a program behind.
+  // EPERM: no CAP_BPF, or no memory to lock (before 5.11); EINVAL: older than 4.16.
   [[nodiscard]] Status open(int tun_fd) noexcept;
+  // Whether the map can still be changed, now that capabilities are gone; else closes.
+  [[nodiscard]] Status prove() noexcept;
   [[nodiscard]] bool is_open() const noexcept { return tun_fd_ >= 0; }
   // Of the first shard's Device. Default-constructed while not open.
   [[nodiscard]] noise::PrefixWatch watch() noexcept;
@@ -37,6 +40,7 @@ class Steering {
   static constexpr std::uint32_t prefixes_max = std::uint32_t{1} << 20U;
 
  private:
+  void close() noexcept;
   void set(const noise::Prefix& prefix, std::uint32_t shard) noexcept;
   void clear(const noise::Prefix& prefix) noexcept;
 

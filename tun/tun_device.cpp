@@ -11,7 +11,7 @@
 
 #include "noise/constants.hpp"
 #include "noise/vnet_header.hpp"
-#include "tun/tun_namespace.hpp"
+#include "tun/link_question.hpp"
 
 namespace wgring::tun {
 namespace {
@@ -78,7 +78,12 @@ Result<TunDevice> TunDevice::create(std::string_view name, Offloads& offloads,
     return std::unexpected(fd.error());
   }
   ifreq request = named(name);
-  const bool existed = ::if_nametoindex(static_cast<const char*>(request.ifr_name)) != 0;
+  const Result<LinkAnswer> former = ask_link_here(static_cast<const char*>(request.ifr_name));
+  const bool existed = former.has_value();
+  // With several queues TUNSETIFF would join those of a running owner, and share its packets.
+  if (existed && former->tun_queues.value_or(0) > 0) {
+    return fail(EBUSY, "an interface of this name is in use");
+  }
   const bool any = offloads.has(Offload::tun_tso) || offloads.has(Offload::tun_uso) ||
                    offloads.has(Offload::tun_tcp_join) || offloads.has(Offload::tun_udp_join);
   request.ifr_flags =
@@ -197,12 +202,16 @@ Status TunDevice::refresh_name() noexcept {
   return {};
 }
 
+// In our own namespace, where a new interface is.
 Status TunDevice::link_request(unsigned long request, ifreq& question) const noexcept {
-  Result<Fd> socket = open_link_socket(fd_.get());
+  Fd socket{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
   if (!socket) {
-    return std::unexpected(socket.error());
+    socket = Fd{::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0)};  // link requests go to any
   }
-  if (::ioctl(socket->get(), request, &question) != 0) {
+  if (!socket) {
+    return fail(errno, "socket: for link requests");
+  }
+  if (::ioctl(socket.get(), request, &question) != 0) {
     return fail(errno, errno == EPERM ? "link ioctl: needs root or CAP_NET_ADMIN"
                                       : "link ioctl: the interface refused the request");
   }
@@ -210,11 +219,11 @@ Status TunDevice::link_request(unsigned long request, ifreq& question) const noe
 }
 
 Result<std::uint32_t> TunDevice::mtu() const noexcept {
-  ifreq question = named(name());
-  if (const Status status = link_request(SIOCGIFMTU, question); !status) {
-    return std::unexpected(status.error());
+  const Result<LinkAnswer> link = ask_link(fd_.get(), name_.data());
+  if (!link) {
+    return std::unexpected(link.error());
   }
-  return static_cast<std::uint32_t>(question.ifr_mtu);
+  return link->mtu_bytes;
 }
 
 Status TunDevice::set_mtu(std::uint32_t mtu_bytes) noexcept {
@@ -234,12 +243,14 @@ void TunDevice::set_queue_length(int packets) noexcept {
 }
 
 Result<std::uint32_t> TunDevice::interface_index() const noexcept {
-  ifreq question = named(name());
-  if (const Status status = link_request(SIOCGIFINDEX, question); !status) {
-    return std::unexpected(status.error());
+  const Result<LinkAnswer> link = ask_link(fd_.get(), name_.data());
+  if (!link) {
+    return std::unexpected(link.error());
   }
-  return static_cast<std::uint32_t>(question.ifr_ifindex);
+  return link->index;
 }
+
+bool TunDevice::is_at_home() const noexcept { return tun::is_at_home(fd_.get()); }
 
 TunState TunDevice::state() const noexcept {
   ifreq answer{};
@@ -247,9 +258,9 @@ TunState TunDevice::state() const noexcept {
     return TunState::gone;
   }
   // The name of this very moment: the interface may have been renamed.
-  ifreq question = named(static_cast<const char*>(answer.ifr_name));
-  if (link_request(SIOCGIFFLAGS, question)) {
-    return (question.ifr_flags & IFF_UP) != 0 ? TunState::up : TunState::down;
+  if (const Result<LinkAnswer> link =
+          ask_link(fd_.get(), static_cast<const char*>(answer.ifr_name))) {
+    return link->up ? TunState::up : TunState::down;
   }
   // In a namespace that cannot be asked: a TUN is writable just while its link is up.
   pollfd writable{.fd = fd_.get(), .events = POLLOUT, .revents = 0};

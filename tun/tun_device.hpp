@@ -47,10 +47,13 @@ class TunDevice {
   // ENODEV: the interface is gone.
   [[nodiscard]] Status refresh_name() noexcept;
 
-  // EXDEV: the interface has been moved to a namespace that this process may not enter.
+  // EXDEV: the interface has been moved to a namespace that this process may not ask.
   [[nodiscard]] Result<std::uint32_t> mtu() const noexcept;
+  // At home only.
   [[nodiscard]] Status set_mtu(std::uint32_t mtu_bytes) noexcept;
   [[nodiscard]] Result<std::uint32_t> interface_index() const noexcept;
+  // In our own namespace, or the kernel cannot tell (before 5.2).
+  [[nodiscard]] bool is_at_home() const noexcept;
   // Needs no access to the interface's namespace.
   [[nodiscard]] TunState state() const noexcept;
 

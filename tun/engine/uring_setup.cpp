@@ -227,6 +227,58 @@ Error setup_error(int errno_value, UringForm form) noexcept {
   }
 }
 
+// What seccomp cannot see: the ring would carry out any operation that it is given.
+constexpr std::array<std::uint8_t, 8> operations_allowed{
+    IORING_OP_READ,    IORING_OP_WRITE,    IORING_OP_WRITEV,       IORING_OP_SENDMSG,
+    IORING_OP_RECVMSG, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_TIMEOUT};
+// The last four came with 5.18 and 5.19; a kernel refuses a list with one that it does not know.
+constexpr std::array<std::uint8_t, 7> registrations_allowed{
+    IORING_REGISTER_PROBE,      IORING_REGISTER_FILES,      IORING_UNREGISTER_FILES,
+    IORING_REGISTER_RING_FDS,   IORING_UNREGISTER_RING_FDS, IORING_REGISTER_PBUF_RING,
+    IORING_UNREGISTER_PBUF_RING};
+constexpr std::size_t registrations_of_basic = 3;
+constexpr std::uint8_t flags_allowed =
+    IOSQE_FIXED_FILE | IOSQE_IO_LINK | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS;
+
+// Of a ring that is disabled, which it is no longer afterwards.
+bool restrict_ring(io_uring& ring, UringForm form) noexcept {
+  std::array<io_uring_restriction, operations_allowed.size() + registrations_allowed.size() + 1>
+      rules{};
+  std::size_t count = 0;
+  for (const std::uint8_t operation : operations_allowed) {
+    rules[count].opcode = IORING_RESTRICTION_SQE_OP;
+    rules[count++].sqe_op = operation;
+  }
+  const std::size_t registrations =
+      form == UringForm::full ? registrations_allowed.size() : registrations_of_basic;
+  for (std::size_t i = 0; i < registrations; ++i) {
+    rules[count].opcode = IORING_RESTRICTION_REGISTER_OP;
+    rules[count++].register_op = registrations_allowed[i];
+  }
+  rules[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+  rules[count++].sqe_flags = flags_allowed;
+  // liburing 2.3 declares functions for both and does not export them.
+  const auto fd = static_cast<unsigned>(ring.ring_fd);
+  return ::io_uring_register(fd, IORING_REGISTER_RESTRICTIONS, rules.data(),
+                             static_cast<unsigned>(count)) == 0 &&
+         ::io_uring_register(fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0) == 0;
+}
+
+// 0, or a negative errno. Before 5.10 a ring cannot be restricted.
+int queue_init(io_uring& ring, UringForm form, unsigned entries,
+               io_uring_params& parameters) noexcept {
+  const io_uring_params wanted = parameters;
+  parameters.flags |= IORING_SETUP_R_DISABLED;
+  if (::io_uring_queue_init_params(entries, &ring, &parameters) == 0) {
+    if (restrict_ring(ring, form)) {
+      return 0;
+    }
+    ::io_uring_queue_exit(&ring);
+  }
+  parameters = wanted;
+  return ::io_uring_queue_init_params(entries, &ring, &parameters);
+}
+
 }  // namespace
 
 Status open_ring(io_uring& ring, UringForm form, unsigned entries, unsigned completions) noexcept {
@@ -238,7 +290,7 @@ Status open_ring(io_uring& ring, UringForm form, unsigned entries, unsigned comp
     wanted |= features_of_full;
   }
   parameters.cq_entries = completions;
-  if (const int error = ::io_uring_queue_init_params(entries, &ring, &parameters); error < 0) {
+  if (const int error = queue_init(ring, form, entries, parameters); error < 0) {
     return std::unexpected(setup_error(-error, form));
   }
   if ((parameters.features & wanted) != wanted) {

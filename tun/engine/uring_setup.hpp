@@ -17,7 +17,8 @@ namespace wgring::tun {
 
 enum class UringForm : std::uint8_t { full, basic };
 
-// Thread: the ring belongs to the calling thread from here on (SINGLE_ISSUER).
+// It carries out what the engine asks for and nothing else, where the kernel can restrict it
+// (5.10). Thread: the ring belongs to the calling thread from here on (SINGLE_ISSUER).
 [[nodiscard]] Status open_ring(io_uring& ring, UringForm form, unsigned entries,
                                unsigned completions) noexcept;
 
