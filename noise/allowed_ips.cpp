@@ -122,6 +122,18 @@ std::optional<Prefix> AllowedIps::remove_oldest(PeerId peer) noexcept {
   return removed;
 }
 
+void AllowedIps::begin_replacing(PeerId peer) noexcept {
+  if (peer < peers_) {
+    list(peer).generation += 1;
+  }
+}
+
+std::optional<Prefix> AllowedIps::remove_replaced(PeerId peer) noexcept {
+  const bool any = peer < peers_ && list(peer).oldest != none &&
+                   node(list(peer).oldest).generation != list(peer).generation;
+  return any ? remove_oldest(peer) : std::nullopt;
+}
+
 PeerId AllowedIps::find_v4(const std::uint8_t* address) const noexcept {
   return find<v4_bits>(roots_[0], {.high = std::uint64_t{load_be32(address)} << 32U, .low = 0});
 }
@@ -234,7 +246,8 @@ AllowedIps::NodeId AllowedIps::make_node(Family family, Key key, unsigned cidr) 
               .older = none,
               .newer = none,
               .family = family,
-              .cidr = static_cast<std::uint8_t>(cidr)};
+              .cidr = static_cast<std::uint8_t>(cidr),
+              .generation = 0};
   return id;
 }
 
@@ -273,6 +286,7 @@ void AllowedIps::adopt(NodeId parent, NodeId child) noexcept {
 void AllowedIps::own(NodeId id, PeerId peer) noexcept {
   PeerList& owner = list(peer);
   node(id).peer = peer;
+  node(id).generation = owner.generation;
   node(id).older = owner.newest;
   node(id).newer = none;
   (owner.newest == none ? owner.oldest : node(owner.newest).newer) = id;

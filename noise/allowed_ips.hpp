@@ -39,6 +39,10 @@ class AllowedIps {
   bool remove(const Prefix& prefix, PeerId peer) noexcept;
   // The first of the peer's prefixes in order of insertion; nothing: there is none.
   std::optional<Prefix> remove_oldest(PeerId peer) noexcept;
+  // A peer's prefixes are replaced without a moment in which one that stays is gone: what is not
+  // inserted again before the end is given by remove_replaced(), one by one, until there is none.
+  void begin_replacing(PeerId peer) noexcept;
+  std::optional<Prefix> remove_replaced(PeerId peer) noexcept;
 
   // `address`: 4 or 16 bytes in network order, at any alignment. no_peer: no prefix covers it.
   [[nodiscard]] PeerId find_v4(const std::uint8_t* address) const noexcept;
@@ -69,11 +73,13 @@ class AllowedIps {
     NodeId newer;
     Family family;
     std::uint8_t cidr;
+    std::uint8_t generation;  // that of its list when it was inserted
   };
   struct PeerList {
     NodeId oldest;
     NodeId newest;
     std::uint32_t count;
+    std::uint8_t generation;  // of all its nodes, but while it is replaced
   };
   // Where a node hangs: below `parent`, or at the root when that is none.
   struct Place {

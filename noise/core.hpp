@@ -180,6 +180,7 @@ class Core {
   void apply_fields(Peer& peer, const PeerUpdate& update, Turn& turn) noexcept;
   void apply_prefixes(Peer& peer, std::span<const AllowedIpChange> changes) noexcept;
   void remove_prefixes(const Peer& peer) noexcept;
+  void remove_replaced(const Peer& peer) noexcept;
   void tell_cleared(const Prefix& prefix) noexcept;
   void remove_peer(Peer& peer) noexcept;
   void zero_keys(Peer& peer) noexcept;

@@ -140,6 +140,7 @@ void Core::apply_fields(Peer& peer, const PeerUpdate& update, Turn& turn) noexce
   send_staged(peer, turn);
 }
 
+// What is removed and added again in one update is never gone: packets for it go on as before.
 void Core::apply_prefixes(Peer& peer, std::span<const AllowedIpChange> changes) noexcept {
   for (const AllowedIpChange& change : changes) {
     switch (change.kind) {
@@ -155,9 +156,17 @@ void Core::apply_prefixes(Peer& peer, std::span<const AllowedIpChange> changes) 
         }
         break;
       case AllowedIpChange::Kind::remove_all:
-        remove_prefixes(peer);
+        remove_replaced(peer);
+        allowed_ips_.begin_replacing(peer.id);
         break;
     }
+  }
+  remove_replaced(peer);
+}
+
+void Core::remove_replaced(const Peer& peer) noexcept {
+  while (const std::optional<Prefix> removed = allowed_ips_.remove_replaced(peer.id)) {
+    tell_cleared(*removed);
   }
 }
 

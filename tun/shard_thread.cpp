@@ -155,11 +155,17 @@ Status ShardThread::open() noexcept {
       .join = {.tcp = setup_.offloads.has(Offload::tun_tcp_join),
                .udp = setup_.offloads.has(Offload::tun_udp_join)},
       .segmentation = setup_.offloads.has(Offload::udp_gso) ? Segmentation::on : Segmentation::off};
-  if (choice_.kind == EngineKind::epoll) {
-    return epoll_.emplace().open(setup);
+  if (choice_.kind != EngineKind::epoll) {
+    const bool basic = choice_.kind == EngineKind::uring_basic;
+    const Status opened = uring_.emplace(basic ? UringForm::basic : UringForm::full).open(setup);
+    if (opened || setup_.engine != EngineKind::automatic) {
+      return opened;
+    }
+    // The small ring of the trial could be had, and one of full size not.
+    uring_.reset();
+    choice_ = {.kind = EngineKind::epoll, .why = opened.error().what};
   }
-  const bool basic = choice_.kind == EngineKind::uring_basic;
-  return uring_.emplace(basic ? UringForm::basic : UringForm::full).open(setup);
+  return epoll_.emplace().open(setup);
 }
 
 // --- the loop ---

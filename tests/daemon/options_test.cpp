@@ -54,6 +54,19 @@ TEST(Options, EachOptionIsTaken) {
   EXPECT_TRUE(accepted({"--foreground", "wg0"}).foreground);
 }
 
+TEST(Options, SandboxAndUserAreTaken) {
+  EXPECT_EQ(accepted({"wg0"}).sandbox, SandboxMode::automatic);
+  EXPECT_EQ(accepted({"--sandbox=kill", "wg0"}).sandbox, SandboxMode::kill);
+  EXPECT_EQ(accepted({"--sandbox=off", "wg0"}).sandbox, SandboxMode::off);
+  EXPECT_EQ(accepted({"wg0"}, {.sandbox = "off"}).sandbox, SandboxMode::off);
+  EXPECT_EQ(accepted({"--sandbox=kill", "wg0"}, {.sandbox = "off"}).sandbox, SandboxMode::kill);
+  EXPECT_NE(refused({"wg0"}, {.sandbox = "on"}).text.find("WGRING_SANDBOX: no sandbox 'on'"),
+            std::string::npos);
+  EXPECT_EQ(accepted({"wg0"}).user, "");
+  EXPECT_EQ(accepted({"--user=nobody", "wg0"}, {.user = "root"}).user, "nobody");
+  EXPECT_EQ(accepted({"wg0"}, {.user = "nobody"}).user, "nobody");
+}
+
 TEST(Options, ShardsAreAPowerOfTwo) {
   EXPECT_EQ(accepted({"wg0"}).shard_bits, 0U);
   EXPECT_EQ(accepted({"--shards=auto", "wg0"}).shard_bits, 0U);

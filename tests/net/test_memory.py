@@ -9,8 +9,9 @@ import base64
 import pytest
 
 from lab import peers
-from lab.memory import places_in_memory
-from lab.peer import is_echo_reply
+from lab.daemon import Implementation
+from lab.memory import flags_at, places_in_memory
+from lab.peer import DATA, is_echo_reply
 from lab.python_end import DEVICE, WithPython
 from lab.run import wait_for
 from lab.wgtool import preshared_key
@@ -48,6 +49,7 @@ class Talked(WithPython):
         self.tell_endpoint()
         self.wg.set(f"peer {self.far_public} persistent-keepalive 60")
         self.peer.respond()
+        self.peer.receive(DATA)  # who responds may not speak before the other end has
 
     def found(self):
         """Which keys are somewhere in the daemon's memory."""
@@ -67,6 +69,20 @@ def talked(lab, each_engine):
 def test_keys_are_found_while_they_are_in_use(talked):
     """Else the other tests would find nothing for want of looking."""
     assert {"private", "preshared", "receiving 1", "sending 1"} <= set(talked.found())
+
+
+def test_keys_are_in_locked_memory(talked):
+    for name, places in talked.found().items():
+        for place in places:
+            assert "lo" in flags_at(talked.daemon.pid, place), f"{name}: {place}"
+
+
+def test_where_memory_cannot_be_locked_the_log_says_so(lab, ours):
+    limited = Implementation("limited", "/usr/bin/setpriv", [
+        "--inh-caps=-ipc_lock,-sys_resource", "--bounding-set=-ipc_lock,-sys_resource",
+        "prlimit", "--memlock=65536:65536", str(ours.path), *ours.options])
+    daemon = lab.daemon(lab.space("limited"), limited).start()
+    assert "memory is not locked, keys may be swapped out: RLIMIT_MEMLOCK" in daemon.log
 
 
 def test_keys_of_a_session_are_gone_with_it(talked):

@@ -1,5 +1,6 @@
 // Who is told of prefixes knows at every moment which are there, and on which shard their owners
 // live.
+#include <array>
 #include <map>
 #include <string>
 #include <vector>
@@ -126,6 +127,33 @@ TEST_F(PrefixWatch, KnowsWhatIsThere) {
   }
   EXPECT_GT(told.sets, 5'000U);
   EXPECT_GT(told.clears, 1'000U);
+}
+
+// Its packets would be read by another shard for a while, and overtaken.
+TEST_F(PrefixWatch, APrefixThatIsReplacedByItselfIsNeverGone) {
+  const auto change = [](AllowedIpChange::Kind kind, std::uint8_t last) {
+    AllowedIpChange made{.kind = kind, .prefix = {.address = {}, .cidr = 32}};
+    made.prefix.address.family = noise::Family::v4;
+    made.prefix.address.bytes[3] = last;
+    return made;
+  };
+  using enum AllowedIpChange::Kind;
+  noise::PeerUpdate update;
+  update.public_key = keys[0];
+  const std::array first{change(add, 1), change(add, 2), change(add, 3)};
+  update.allowed_ips = first;
+  ASSERT_TRUE(host.device().apply_peer(update, now(), host.outbox));
+  const std::array again{change(remove_all, 0), change(add, 2), change(add, 2), change(add, 4)};
+  update.allowed_ips = again;
+  ASSERT_TRUE(host.device().apply_peer(update, now(), host.outbox));
+  EXPECT_EQ(told.clears, 2U) << "1 and 3";
+  EXPECT_EQ(told.shards, there());
+  EXPECT_EQ(told.shards.size(), 2U);
+  const std::array none{change(remove_all, 0), change(add, 4), change(remove_all, 0)};
+  update.allowed_ips = none;
+  ASSERT_TRUE(host.device().apply_peer(update, now(), host.outbox));
+  EXPECT_TRUE(told.shards.empty());
+  EXPECT_TRUE(there().empty());
 }
 
 }  // namespace

@@ -164,6 +164,47 @@ TEST_F(FlowTest, TheNextOwnerOfATunIsNotSteered) {
   }
 }
 
+// An owner that was killed takes nothing away.
+TEST_F(FlowTest, WhatADeadOwnerLeftIsTakenAwayAlsoWhereNothingComesInItsPlace) {
+  Steering dead;
+  ASSERT_TRUE(dead.open(device.fd()));
+  const noise::PrefixWatch watch = dead.watch();
+  watch.set(watch.context, prefix("10.9.0.1", 32), 1);
+  EXPECT_EQ(queue_of_next(), 1);
+  with_denied({.call = SYS_bpf, .error = EPERM}, [&] { EXPECT_FALSE(steering.open(device.fd())); });
+  for (const std::uint32_t queue : {0U, 2U, 3U}) {
+    write_answer(queue);
+    EXPECT_EQ(queue_of_next(), static_cast<int>(queue));
+  }
+}
+
+// As on a kernel before 5.8 that lets nobody without CAP_SYS_ADMIN change a map.
+TEST_F(FlowTest, AMapThatCannotBeChangedIsGivenUp) {
+  ASSERT_TRUE(steering.open(device.fd()));
+  EXPECT_TRUE(steering.prove());
+  EXPECT_TRUE(steering.is_open());
+  with_denied({.call = SYS_bpf, .error = EPERM}, [&] {
+    const Status proved = steering.prove();
+    ASSERT_FALSE(proved);
+    EXPECT_NE(proved.error().what.find("unprivileged_bpf_disabled"), std::string_view::npos);
+  });
+  EXPECT_FALSE(steering.is_open());
+  EXPECT_EQ(steering.watch().set, nullptr);
+  for (const std::uint32_t queue : {0U, 2U, 3U}) {
+    write_answer(queue);
+    EXPECT_EQ(queue_of_next(), static_cast<int>(queue));
+  }
+}
+
+TEST_F(SteeringTest, AChangeThatIsRefusedIsCounted) {
+  ASSERT_TRUE(steering.open(device.fd()));
+  with_denied({.call = SYS_bpf, .error = ENOMEM}, [&] { set("10.9.0.0", 24, 2); });
+  EXPECT_EQ(steering.refused(), 1U);
+  EXPECT_EQ(queue_to("10.9.0.1"), 0);
+  set("10.9.0.0", 24, 2);
+  EXPECT_EQ(queue_to("10.9.0.1"), 2);
+}
+
 TEST_F(SteeringTest, WhereItIsRefusedNobodyIsTold) {
   for (const auto& [denied, reason] :
        {std::pair{Denied{.call = SYS_bpf, .error = EPERM}, "CAP_BPF"},

@@ -109,6 +109,20 @@ TEST_F(TunDeviceTest, ANameInUseIsAnErrorThatSaysSo) {
   EXPECT_NE(second.error().what.find("in use"), std::string_view::npos);
 }
 
+// The kernel would let it join the queues of the first, and share its packets out among both.
+TEST_F(TunDeviceTest, ANameInUseIsAnErrorWithSeveralQueuesToo) {
+  Offloads none;
+  none.turn_off_tun("not in this test");
+  {
+    const auto first = TunDevice::create("wgt0", none, 2);
+    ASSERT_TRUE(first) << first.error().what;
+    EXPECT_EQ(errno_of(TunDevice::create("wgt0", none, 2)), EBUSY);
+    EXPECT_EQ(errno_of(TunDevice::create("wgt0", none)), EBUSY);
+    ASSERT_EQ(::ioctl(first->fd(), TUNSETPERSIST, 1UL), 0);
+  }
+  EXPECT_TRUE(TunDevice::create("wgt0", none, 2)) << "persistent, and nobody has it";
+}
+
 // Whether the kernel may give the TUN packets that are not whole.
 bool gives_super_packets(const char* name) {
   const Fd fd{::socket(AF_INET, SOCK_DGRAM, 0)};

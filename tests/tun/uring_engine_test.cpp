@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <termios.h>
 
+#include "denied.hpp"
 #include "engine_rig.hpp"
 #include "failing.hpp"
+#include "tun/engine/uring_setup.hpp"
 
 namespace wgring::tun::test {
 namespace {
@@ -55,6 +57,39 @@ TEST_F(UringEngineTest, MoreThanTheLentSlotsIsReadDirectlyAndTheReceiveComesBack
     EXPECT_GE(engine_->counters().receive_ring_empty, round);
   }
   EXPECT_EQ(engine_->counters().udp_no_buffer, 0U);
+}
+
+// A sandbox of system calls does not see what a ring is told to do.
+TEST(UringSetup, ARingCarriesOutWhatTheEngineNeedsAndNothingElse) {
+  for (const UringForm form : {UringForm::full, UringForm::basic}) {
+    io_uring ring{};
+    ASSERT_TRUE(open_ring(ring, form, 8, 16));
+    io_uring_sqe* entry = ::io_uring_get_sqe(&ring);
+    ::io_uring_prep_openat(entry, AT_FDCWD, "/dev/null", O_RDONLY, 0);
+    ASSERT_EQ(::io_uring_submit(&ring), 1);
+    io_uring_cqe* completion = nullptr;
+    ASSERT_EQ(::io_uring_wait_cqe(&ring, &completion), 0);
+    EXPECT_EQ(completion->res, -EACCES);
+    ::io_uring_cqe_seen(&ring, completion);
+    EXPECT_EQ(::io_uring_register_eventfd(&ring, 0), -EACCES);
+    const Fd null{::open("/dev/null", O_RDONLY)};
+    char byte = 0;
+    entry = ::io_uring_get_sqe(&ring);
+    ::io_uring_prep_read(entry, null.get(), &byte, 1, 0);
+    ASSERT_EQ(::io_uring_submit(&ring), 1);
+    ASSERT_EQ(::io_uring_wait_cqe(&ring, &completion), 0);
+    EXPECT_EQ(completion->res, 0);
+    ::io_uring_queue_exit(&ring);
+  }
+}
+
+TEST(UringSetup, WhereARingCannotBeRestrictedItWorksAllTheSame) {
+  const Denied before_5_10{.call = SYS_io_uring_register,
+                           .error = EINVAL,
+                           .any_argument = false,
+                           .argument = IORING_REGISTER_RESTRICTIONS,
+                           .argument_number = 1};
+  with_denied(before_5_10, [] { EXPECT_TRUE(probe_uring(UringForm::basic)); });
 }
 
 // Otherwise the engine would arm it, see it fail and arm it again, without sleep.

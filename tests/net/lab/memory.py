@@ -1,6 +1,7 @@
 """The image of a process, searched."""
 
 import contextlib
+import re
 
 
 def places_in_memory(pid, wanted):
@@ -17,3 +18,15 @@ def places_in_memory(pid, wanted):
                     while (at := image.find(wanted, at + 1)) >= 0:
                         found.append(f"{first + at:x} in {' '.join(fields[5:]) or fields[0]}")
     return found
+
+
+def flags_at(pid, place):
+    """VmFlags of the mapping where places_in_memory() found something: "lo" is locked memory."""
+    address, inside = int(place.split()[0], 16), False
+    with open(f"/proc/{pid}/smaps") as smaps:
+        for line in smaps:
+            if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+                inside = int(bounds[1], 16) <= address < int(bounds[2], 16)
+            elif inside and line.startswith("VmFlags:"):
+                return line.split()[1:]
+    return []
