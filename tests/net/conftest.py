@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from lab import peers  # noqa: E402
+from lab import inject, peers  # noqa: E402
 from lab.lab import Lab  # noqa: E402
 from lab.pair import Pair  # noqa: E402
 from lab.run import LabError, run  # noqa: E402
@@ -113,6 +113,8 @@ def pytest_collection_modifyitems(config, items):
     """`ours` tests have no meaning for a stand-in; what runs in the background is asked last."""
     if peers.STANDIN:
         keep_only(config, items, lambda item: not item.get_closest_marker("ours"))
+    if not inject.possible:
+        keep_only(config, items, lambda item: not item.get_closest_marker("injects"))
     paths = paths_of_part(items, config.getoption("part"))
     keep_only(config, items, lambda item: item.path in paths)
     items.sort(key=lambda item: item.get_closest_marker("background") is not None)

@@ -165,10 +165,7 @@ def test_socket_that_another_user_left_is_replaced(lab, ours):
     assert again.uapi.get().errno == 0
 
 
-needs_injection = pytest.mark.skipif(not inject.possible, reason="registers of x86-64")
-
-
-@needs_injection
+@pytest.mark.injects
 def test_an_injected_call_is_carried_out(lab, each_engine):
     """Else the tests below would show nothing."""
     daemon = start(lab, each_engine)
@@ -180,7 +177,7 @@ def test_an_injected_call_is_carried_out(lab, each_engine):
     assert daemon.stop() == 0
 
 
-@needs_injection
+@pytest.mark.injects
 @pytest.mark.parametrize("call", FATAL, ids=names(FATAL))
 def test_what_only_an_intruder_would_call_is_fatal(lab, ours, call):
     daemon = start(lab, ours, "--sandbox=auto")
@@ -188,7 +185,7 @@ def test_what_only_an_intruder_would_call_is_fatal(lab, ours, call):
     assert inject.ended_by(daemon.wait_end()) == "SIGSYS"
 
 
-@needs_injection
+@pytest.mark.injects
 @pytest.mark.parametrize("call", REFUSED, ids=names(REFUSED))
 def test_what_is_not_needed_is_as_if_the_kernel_had_it_not(lab, each_engine, call):
     daemon = start(lab, each_engine, "--sandbox=auto")
@@ -197,20 +194,20 @@ def test_what_is_not_needed_is_as_if_the_kernel_had_it_not(lab, each_engine, cal
     assert daemon.stop() == 0
 
 
-@needs_injection
+@pytest.mark.injects
 def test_kill_makes_every_other_call_fatal(lab, ours):
     daemon = start(lab, ours, "--sandbox=kill")
     assert inject.call(daemon.pid, "chmod", 0, 0) == "killed"
     assert inject.ended_by(daemon.wait_end()) == "SIGSYS"
 
 
-@needs_injection
+@pytest.mark.injects
 def test_map_of_prefixes_is_changed_only_while_packets_are_steered(lab, ours):
     daemon = start(lab, ours, "--sandbox=auto", "--shards=2")
     assert inject.call(daemon.pid, "bpf", BPF_MAP_CREATE, 0, 0) == "ENOSYS"
 
 
-@needs_injection
+@pytest.mark.injects
 def test_off_refuses_nothing_and_says_so(lab, ours):
     daemon = start(lab, ours, "--sandbox=off")
     assert inject.call(daemon.pid, "chmod", 0, 0) == "EFAULT"

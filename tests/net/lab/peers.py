@@ -15,6 +15,7 @@ import pathlib
 import shlex
 import shutil
 
+from lab import inject
 from lab.daemon import Implementation
 from lab.run import LabError, run
 from peers.build import CRATES, ROOT, build, go_toolchain, why_not
@@ -148,6 +149,8 @@ def not_run():
     if go_toolchain() is None:
         lines.append("no Go toolchain (1.23 or newer): the current wireguard-go is not a peer")
     lines += [f"{why}: {name} is not a peer" for name in CRATES if (why := why_not(name))]
+    if not inject.possible:
+        lines.append("system calls can be injected on x86-64 only: the sandbox is not tried")
     if not STANDIN and not PERSONA and uring_refusal():
         lines.append(f"io_uring_setup gives {uring_refusal()}: the uring engine is not run")
     return lines
