@@ -80,13 +80,10 @@ constexpr int calls_of_memory_and_files[] = {
 
 // Of the process itself: signals, the orderly end and the disorderly one.
 constexpr int calls_of_the_process[] = {
-    SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask),
-    SCMP_SYS(rt_sigaction), SCMP_SYS(sigaltstack),
-    SCMP_SYS(getpid),       SCMP_SYS(gettid),
-    SCMP_SYS(tgkill),       SCMP_SYS(exit),
-    SCMP_SYS(exit_group),   SCMP_SYS(geteuid),
-    SCMP_SYS(getuid),       SCMP_SYS(getrlimit),
-    SCMP_SYS(prlimit64),    SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction),
+    SCMP_SYS(sigaltstack),  SCMP_SYS(getpid),         SCMP_SYS(gettid),
+    SCMP_SYS(tgkill),       SCMP_SYS(exit),           SCMP_SYS(exit_group),
+    SCMP_SYS(geteuid),      SCMP_SYS(getuid),         SCMP_SYS(sched_getaffinity),
 };
 
 constexpr int fatal_calls[] = {

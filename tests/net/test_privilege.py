@@ -4,6 +4,7 @@
            wg0 192.168.241.1                      wg0 192.168.241.2
 """
 
+import os
 import pathlib
 import pwd
 import resource
@@ -11,6 +12,7 @@ import resource
 import pytest
 
 from lab import inject, peers
+from lab.daemon import Implementation
 from lab.pair import DEVICE, Pair
 from lab.run import wait_for
 from lab.traffic import ping, reaches
@@ -116,6 +118,22 @@ def test_who_is_not_root_becomes_no_other(lab, ours):
     result = lab.space("solo").run(*keep, *ours.argv("wg0", "-f", "--user=nobody"), check=False)
     assert result.code == 1
     assert "start as root" in result.err
+
+
+def test_root_is_not_needed(lab, ours):
+    """The directory of the socket belongs to who starts it, who has CAP_NET_ADMIN and no more."""
+    few = Implementation("few", "/usr/bin/setpriv", [
+        "--reuid=987654", "--regid=987654", "--clear-groups", "--inh-caps=+net_admin",
+        "--ambient-caps=+net_admin", str(ours.path), *ours.options])
+    daemon = lab.daemon(lab.space("solo"), few)
+    daemon.socket_path.parent.mkdir()
+    os.chown(daemon.socket_path.parent, 987654, 987654)
+    daemon.start()
+    for status in statuses(daemon):
+        assert capabilities(status, "Prm") == {NET_ADMIN}
+    assert daemon.uapi.set("fwmark=7").errno == 0
+    assert daemon.stop() == 0
+    assert not daemon.socket_path.exists()
 
 
 @pytest.fixture(params=[[], ["--user=nobody"]], ids=["root", "nobody"])

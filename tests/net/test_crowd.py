@@ -1,0 +1,119 @@
+"""Hostile clients of the configuration socket, beside traffic: the data path does not notice.
+
+    left   wgring, a crowd at its socket   ===== tunnel =====   right   wgring
+           iperf3 and echo requests, all the while
+"""
+
+import contextlib
+import re
+import threading
+import time
+
+import pytest
+
+from lab import peers
+from lab.pair import Pair
+from lab.run import wait_for
+from lab.traffic import Pinger, iperf
+
+pytestmark = pytest.mark.ours
+
+CLIENTS = 1000
+LINE_BYTES, PIECE = 1 << 30, b"x" * (1 << 16)
+SECONDS = 4
+
+
+def resident_kib(daemon):
+    with open(f"/proc/{daemon.pid}/status") as status:
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status.read())[1])
+
+
+class Crowd:
+    """At work from beginning to end of the `with`; nobody in it ever finishes a `set`."""
+
+    def __init__(self, uapi):
+        self.uapi, self.over = uapi, threading.Event()
+        self.stack = contextlib.ExitStack()
+        self.cut_off_after, self.came_and_went = [], 0
+        self.threads = [threading.Thread(target=target)
+                        for target in (self.send_endless_lines, self.break_off)]
+
+    def send_endless_lines(self):
+        """Up to 1 GiB without a newline."""
+        while not self.over.is_set():
+            sent = 0
+            with contextlib.suppress(OSError), self.uapi.connect() as connection:
+                connection.send("set=1\nprivate_key=")
+                while sent < LINE_BYTES:
+                    connection.send(PIECE)
+                    sent += len(PIECE)
+            self.cut_off_after.append(sent)
+
+    def break_off(self):
+        """In the middle of a `set` that would change everything."""
+        sections = "".join(f"public_key={number:064x}\nallowed_ip=10.0.{number % 256}.0/24\n"
+                           for number in range(1, 500))
+        while not self.over.is_set():
+            with contextlib.suppress(OSError), self.uapi.connect() as connection:
+                connection.send(f"set=1\nreplace_peers=true\nlisten_port=9\n{sections}")
+            self.came_and_went += 1
+
+    def __enter__(self):
+        for number in range(CLIENTS):
+            with contextlib.suppress(OSError):
+                connection = self.stack.enter_context(self.uapi.connect())
+                if number % 3 == 1:
+                    connection.send("set=1\nreplace_peers=true\nfwma")
+                elif number % 3 == 2:
+                    connection.send("get=1\n\n" * 50)  # and never reads
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+        self.stack.close()
+
+
+class Echoes:
+    """Echo requests one after the other, until the end of the `with`."""
+
+    def __init__(self, space, address):
+        self.pinger, self.over = Pinger(space, address), threading.Event()
+        self.sent = self.answered = 0
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.over.is_set():
+            self.answered += self.pinger.answered(self.sent % 65536, 56, wait=5)
+            self.sent += 1
+            time.sleep(0.01)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+        self.pinger.socket.close()
+
+
+def test_a_crowd_of_hostile_clients_beside_traffic(lab, each_engine):
+    pair = Pair(lab, each_engine, peers.under_test()).know_endpoint()
+    left, right = pair.left, pair.right
+    wait_for(lambda: Pinger(left.space, right.inner4).answered(1, 56, 1), "the tunnel")
+    before, rss_kib = left.daemon.uapi.get(), resident_kib(left.daemon)
+    with Crowd(left.daemon.uapi) as crowd, Echoes(left.space, right.inner4) as echoes:
+        total = iperf(left.space, right.space, right.inner4, seconds=SECONDS)["sum_received"]
+        most_kib = resident_kib(left.daemon)
+    assert total["bytes"] > 1 << 20
+    assert echoes.answered == echoes.sent > 20
+    assert crowd.came_and_went > 0
+    assert crowd.cut_off_after and max(crowd.cut_off_after) < 1 << 20
+    assert most_kib < rss_kib + 64 * 1024
+    after = left.daemon.uapi.get()
+    settings = ("private_key", "listen_port", "fwmark", "public_key", "allowed_ip", "endpoint")
+    assert [after.values(key) for key in settings] == [before.values(key) for key in settings]
