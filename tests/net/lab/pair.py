@@ -13,18 +13,21 @@ from lab.wgtool import Key, Wg, preshared_key
 DEVICE = "wg0"
 
 
-class End:
-    """One end of the pair with its daemon, keys and addresses."""
+class Side:
+    """Keys and addresses of one end of a tunnel; `space` is where its interface is.
 
-    def __init__(self, lab, name, number, implementation):
-        self.name, self.number = name, number
-        self.space = lab.space(name)
-        self.daemon = lab.daemon(self.space, implementation, DEVICE)
-        self.wg = Wg(self.space, DEVICE)
+    Tunnels of other numbers than 0 have devices, ports and addresses of their own.
+    """
+
+    def __init__(self, name, number, space, tunnel=0):
+        self.name, self.number, self.space = name, number, space
+        self.device = f"wg{tunnel}"
+        self.wg = Wg(space, self.device)
         self.key = Key()
-        self.port = 1000 + number
+        self.port = 1000 * (tunnel + 1) + number
         self.outer4, self.outer6 = f"10.0.0.{number}", f"fd00:a::{number}"
-        self.inner4, self.inner6 = f"192.168.241.{number}", f"fd00:b::{number}"
+        self.inner4 = f"192.168.{241 + tunnel}.{number}"
+        self.inner6 = f"fd00:b{tunnel or ''}::{number}"
 
     def endpoint(self, family):
         return f"{self.outer4}:{self.port}" if family == 4 else f"[{self.outer6}]:{self.port}"
@@ -32,8 +35,8 @@ class End:
     def up(self, mtu):
         self.wg.set_private_key(self.key.private)
         self.wg.set(f"listen-port {self.port}")
-        self.space.address(DEVICE, f"{self.inner4}/24", f"{self.inner6}/64")
-        self.space.ip(f"link set {DEVICE} mtu {mtu} up")
+        self.space.address(self.device, f"{self.inner4}/24", f"{self.inner6}/64")
+        self.space.ip(f"link set {self.device} mtu {mtu} up")
         self.space.wait_udp_port(self.port)
 
     def add_peer(self, other, psk=None, more=""):
@@ -48,6 +51,14 @@ class End:
     def view(self, other):
         """What this end's `wg show` says about the other one."""
         return self.wg.peer(other.key.public)
+
+
+class End(Side):
+    """One end of the pair: a space and a daemon of its own."""
+
+    def __init__(self, lab, name, number, implementation):
+        super().__init__(name, number, lab.space(name))
+        self.daemon = lab.daemon(self.space, implementation, self.device)
 
 
 class Pair:

@@ -1,0 +1,95 @@
+"""The machine is booted once for all tests; each test makes tunnels of its own to it."""
+
+import pathlib
+import signal
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "net")]
+
+from guest import debian  # noqa: E402
+from guest.machine import QEMU, Machine  # noqa: E402
+from guest.meeting import Meeting  # noqa: E402
+from lab import peers  # noqa: E402
+from lab.lab import Lab  # noqa: E402
+from lab.run import LabError  # noqa: E402
+from lab.space import Space, processes_in  # noqa: E402
+
+TOOLS = ("wg", "ip", "ss", "tcpdump", "tshark", "nsenter", "unshare")
+
+
+def pytest_sessionstart(session):
+    peers.TOOLS[QEMU] = "qemu-system-x86"
+    lines = peers.missing_prerequisites((*TOOLS, QEMU)) + debian.missing()
+    try:
+        path = peers.under_test_path()
+    except LabError as error:
+        lines.append(str(error))
+    if lines:
+        pytest.exit("tests/vm cannot run:\n  " + "\n  ".join(lines), returncode=1)
+    print(f"daemon under test: {path}; guest: {debian.KERNEL.resolve().name}")
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("SIGTERM", returncode=143))
+
+
+@pytest.hookimpl(tryfirst=True)  # before the report is written
+def pytest_sessionfinish(session):
+    """Neither the machine nor a daemon may be left."""
+    left = {space.name: processes_in(space.inode) for space in Space.not_closed}
+    if left:
+        print(f"\nLEFT BEHIND: {left}", file=sys.stderr)
+        session.exitstatus = 1
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("background") is not None)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    for name in ("lab", "machine"):
+        if report.failed and hasattr(given := item.funcargs.get(name), "logs"):
+            report.sections.append((f"logs of {name}", given.logs()))
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory):
+    machine = Machine(tmp_path_factory.mktemp("machine"))
+    try:
+        print(f"booted in {machine.boot_s:.1f} s")
+        yield machine
+    finally:
+        machine.close()
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """The daemons of one test; one that ends badly fails the test."""
+    lab = Lab(tmp_path)
+    try:
+        yield lab
+    finally:
+        lab.close()
+
+
+@pytest.fixture(params=peers.engines())
+def each_engine(request):
+    return peers.under_test(request.param)
+
+
+@pytest.fixture
+def meet(lab, machine):
+    """Meeting(...) of this test."""
+    made = []
+
+    def meet(implementation, **options):
+        machine.ip("link del wg0", check=False)  # of a test that failed half-way
+        made.append(Meeting(lab, machine, implementation, **options))
+        return made[-1]
+
+    yield meet
+    for meeting in made:
+        meeting.close()
