@@ -1,5 +1,7 @@
 """The machine is booted once for all tests; each test makes tunnels of its own to it."""
 
+import functools
+import itertools
 import pathlib
 import signal
 import sys
@@ -12,6 +14,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "net")]
 from guest import debian  # noqa: E402
 from guest.machine import QEMU, Machine  # noqa: E402
 from guest.meeting import Meeting  # noqa: E402
+from guest.talk import Talk  # noqa: E402
 from lab import peers  # noqa: E402
 from lab.lab import Lab  # noqa: E402
 from lab.run import LabError  # noqa: E402
@@ -75,6 +78,11 @@ def lab(tmp_path):
         lab.close()
 
 
+@pytest.fixture
+def ours():
+    return peers.under_test()
+
+
 @pytest.fixture(params=peers.engines())
 def each_engine(request):
     return peers.under_test(request.param)
@@ -82,14 +90,23 @@ def each_engine(request):
 
 @pytest.fixture
 def meet(lab, machine):
-    """Meeting(...) of this test."""
-    made = []
+    """Makes the test's tunnel; what it leaves in the guest the next one removes."""
+    return functools.partial(Meeting, lab, machine)
 
-    def meet(implementation, **options):
-        machine.ip("link del wg0", check=False)  # of a test that failed half-way
-        made.append(Meeting(lab, machine, implementation, **options))
-        return made[-1]
 
-    yield meet
-    for meeting in made:
-        meeting.close()
+TALKS = {"ours": 1, "kernel": 2}  # who began, and the number of the tunnel
+
+
+@pytest.fixture(scope="session", autouse=True)
+def talks(request, machine, tmp_path_factory):
+    """Tunnels that talk while other tests run; begun first when some test will ask for them."""
+    begun = {}
+    try:
+        if any(item.get_closest_marker("background") for item in request.session.items):
+            for engine, (begins, tunnel) in zip(itertools.cycle(peers.engines()), TALKS.items()):
+                begun[begins] = Talk(tmp_path_factory.mktemp(begins), machine,
+                                     peers.under_test(engine), begins, tunnel)
+        yield begun
+    finally:
+        for talk in begun.values():
+            talk.close()

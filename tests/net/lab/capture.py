@@ -7,10 +7,14 @@ from lab.run import LabError, kill_group, run, wait_for
 
 
 class Capture:
-    """Everything on one device of a space, from entering the block to leaving it."""
+    """Everything on one device of a space, from entering the block to leaving it.
 
-    def __init__(self, space, device, path, snaplen=0):
+    `only` leaves out what else is under way, in the words of pcap-filter(7).
+    """
+
+    def __init__(self, space, device, path, snaplen=0, only=""):
         self.space, self.device, self.path, self.snaplen = space, device, path, snaplen
+        self.only = only
         self._log = path.with_suffix(".log")
         self._process, self._pid = None, None
 
@@ -18,7 +22,7 @@ class Capture:
         log = self._log.open("w")
         self._process, self._pid = self.space.popen(
             ["tcpdump", "-n", "-i", self.device, "-U", "--immediate-mode", "-B", "65536",
-             "-s", str(self.snaplen), "-Z", "root", "-w", str(self.path)],
+             "-s", str(self.snaplen), "-Z", "root", "-w", str(self.path), *self.only.split()],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_for(lambda: "listening on" in self._log.read_text(), "tcpdump to listen")
         log.close()

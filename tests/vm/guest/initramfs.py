@@ -12,7 +12,7 @@ from guest.debian import BUSYBOX, KERNEL
 from lab.run import LabError, run
 
 # What is not built into Debian's kernel. ipv6 is.
-MODULES = ("virtio_pci", "virtio_net", "wireguard")
+MODULES = ("virtio_pci", "virtio_console", "virtio_net", "wireguard")
 TOOLS = ("ip", "wg")
 FOLDERS = ("bin", "dev", "modules", "proc", "run", "sys", "tmp")
 
