@@ -12,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from lab import inject, peers  # noqa: E402
 from lab.lab import Lab  # noqa: E402
 from lab.pair import Pair  # noqa: E402
+from lab.retries import note_retried, pytest_runtest_logreport, tell_retried  # noqa: E402
 from lab.run import LabError, run  # noqa: E402
 from lab.space import Space, processes_in  # noqa: E402
 from lab.talk import Talk  # noqa: E402
@@ -32,6 +33,9 @@ def pytest_addoption(parser):
                           "of their time waiting, so parts may run at the same time")
 
 
+assert pytest_runtest_logreport  # a hook: pytest finds it by its name here
+
+
 def pytest_sessionstart(session):
     lines = peers.missing_prerequisites()
     if lines:
@@ -45,24 +49,6 @@ def pytest_sessionstart(session):
     print(f"daemon under test: {path}{remarks}")
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("SIGTERM", returncode=143))
     session.config.host_state_before = host_state()
-
-
-retried = {}  # why, by case
-
-
-def pytest_runtest_logreport(report):
-    """A second try of pytest-rerunfailures leaves no trace in the report but this."""
-    if report.outcome == "rerun":
-        sections = [f"--- {title}\n{text}" for title, text in report.sections]
-        retried[report.nodeid] = "\n".join([report.longreprtext, *sections])
-
-
-def note_retried(config):
-    """For .ci/tally.py."""
-    for plugin in config.pluginmanager.get_plugins():
-        if hasattr(plugin, "add_global_property"):  # of --junitxml
-            for nodeid in retried:
-                plugin.add_global_property("retried", nodeid)
 
 
 @pytest.hookimpl(tryfirst=True)  # before the report is written
@@ -80,9 +66,7 @@ def pytest_sessionfinish(session):
 
 
 def pytest_terminal_summary(terminalreporter):
-    for nodeid, why in retried.items():
-        terminalreporter.section(f"first try of {nodeid}", sep="-")
-        terminalreporter.write_line(why)
+    tell_retried(terminalreporter)
     for line in peers.not_run():
         terminalreporter.write_line(f"NOT RUN: {line}", red=True, bold=True)
 

@@ -5,17 +5,13 @@ roles, preshared key and none, bulk, roaming, and cookies in both directions. Re
     third eth0 10.1.0.3             --- wire ---  right  eth1 10.1.0.2
 """
 
-import base64
 import contextlib
-import os
-import sys
 
 import pytest
 
-from lab import peers
+from lab import flood, peers
 from lab.capture import Capture
-from lab.peer import INITIATION, with_macs
-from lab.run import kill_group, wait_for
+from lab.run import wait_for
 from lab.traffic import ping, reaches, tcp_bytes
 from lab.tunnel import Tunnel
 from lab.wgtool import preshared_key
@@ -106,24 +102,6 @@ def test_wg_quick_runs_the_other_towards_ours(lab, far):
 
 # --- cookies ---
 
-FLOOD = """
-import contextlib, socket, sys, time
-pause = 0.05
-to, message, burst = (sys.argv[1], int(sys.argv[2])), bytes.fromhex(sys.argv[3]), int(sys.argv[4])
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as flooder:
-    flooder.connect(to)
-    while True:
-        for _ in range(burst):
-            with contextlib.suppress(OSError):
-                flooder.send(message)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                if flooder.recv(2048)[0] == 3:
-                    print("cookie", flush=True)
-        time.sleep(pause)
-"""
-
-
 def flooder_of(tunnel):
     """A space of its own: who floods and who begins are not to be one source."""
     third = tunnel.lab.space("third")
@@ -143,18 +121,9 @@ def flooded(tunnel):
         flooder, to, burst = tunnel.left.space, right.outer4, 100
     else:  # ours works off 1000 in less than the pause
         flooder, to, burst = flooder_of(tunnel), "10.1.0.2", 1000 if name != OURS else 3000
-    noise = bytes([INITIATION, 0, 0, 0]) + os.urandom(112)
-    message = with_macs(noise, base64.b64decode(right.key.public))
-    with said.open("w") as out:
-        process, _ = flooder.popen([sys.executable, "-c", FLOOD, to, str(right.port),
-                                    message.hex(), str(burst)], stdout=out)
-    try:
-        wait_for(lambda: "cookie" in said.read_text(), "a cookie for who floods")
+    with flood.flooded(flooder, (to, right.port), right.key.public, said,
+                       burst=burst):
         yield
-        assert process.poll() is None, "the flood ended before its time"
-    finally:
-        kill_group(process)
-        process.wait()
 
 
 def test_under_load_a_cookie_is_given_and_comes_back(lab, ends):

@@ -17,9 +17,11 @@ from guest.meeting import Meeting  # noqa: E402
 from guest.talk import Talk  # noqa: E402
 from lab import peers  # noqa: E402
 from lab.lab import Lab  # noqa: E402
+from lab.retries import note_retried, pytest_runtest_logreport, tell_retried  # noqa: E402
 from lab.run import LabError  # noqa: E402
 from lab.space import Space, processes_in  # noqa: E402
 
+assert pytest_runtest_logreport  # a hook: pytest finds it by its name here
 TOOLS = ("wg", "ip", "ss", "tcpdump", "tshark", "nsenter", "unshare")
 
 
@@ -39,10 +41,15 @@ def pytest_sessionstart(session):
 @pytest.hookimpl(tryfirst=True)  # before the report is written
 def pytest_sessionfinish(session):
     """Neither the machine nor a daemon may be left."""
+    note_retried(session.config)
     left = {space.name: processes_in(space.inode) for space in Space.not_closed}
     if left:
         print(f"\nLEFT BEHIND: {left}", file=sys.stderr)
         session.exitstatus = 1
+
+
+def pytest_terminal_summary(terminalreporter):
+    tell_retried(terminalreporter)
 
 
 def pytest_collection_modifyitems(items):

@@ -11,7 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from guest.talk import INTERVAL_S
+from lab import peers
 from lab.capture import Capture
+from lab.flood import flooded
 from lab.pair import DEVICE
 from lab.run import wait_for
 from lab.traffic import reaches
@@ -26,13 +29,16 @@ def begins(request):
     return request.param
 
 
-@pytest.fixture
-def tunnel(meet, each_engine):
+def begun(meeting):
     """Ours has begun, and both know each other."""
-    meeting = meet(each_engine)
     first, second = meeting.ends("ours")
     first.ping(second.inner4)
     return meeting
+
+
+@pytest.fixture
+def tunnel(meet, ours):
+    return begun(meet(ours))
 
 
 # --- handshake ---
@@ -43,9 +49,12 @@ def messages(capture):
             for one in capture.packets(["wg.type", "udp.srcport"])]
 
 
-@pytest.mark.parametrize("outer, psk", [(4, False), (4, True), (6, True)])
-def test_handshake_and_pings(meet, each_engine, begins, outer, psk):
-    meeting = meet(each_engine, psk=psk)
+# Each value beside each of the others, not all of them with all.
+@pytest.mark.parametrize("engine, outer, psk", [
+    (engine, 6 if (number + psk) % 2 else 4, psk)
+    for number, engine in enumerate(peers.engines()) for psk in (False, True)])
+def test_handshake_and_pings(meet, begins, engine, outer, psk):
+    meeting = meet(peers.under_test(engine), psk=psk)
     first, second = meeting.ends(begins, outer)
     with Capture(meeting.ours.space, "eth0", meeting.lab.directory / "wire.pcap",
                  only="udp portrange 1001-1002") as capture:
@@ -62,6 +71,29 @@ def test_handshake_and_pings(meet, each_engine, begins, outer, psk):
         assert bool(view.preshared_key) == psk
         assert abs(view.latest_handshake - time.time()) < 30
     meeting.quiet_transfer()
+
+
+def mac2s(capture):
+    """The second MAC of each initiation that carries one."""
+    macs = [one["wg.mac2"].replace(":", "") for one in capture.packets(["wg.type", "wg.mac2"])
+            if one["wg.type"] == "1"]
+    return [mac for mac in macs if mac.strip("0")]
+
+
+def test_under_load_a_cookie_is_given_and_comes_back(meet, ours, begins):
+    meeting = meet(ours)
+    first, second = meeting.ends(begins)
+    # The flood comes from 10.0.0.1 in both cases: only what carries a cookie is counted by source.
+    # The guest is slow: what it is sent fills its queue and is worked off before it is sent more.
+    flood = ({"burst": 800, "pause": 0.7} if second is meeting.kernel else {"burst": 3000})
+    with Capture(meeting.ours.space, "eth0", meeting.lab.directory / "wire.pcap",
+                 only="udp port 1001 and udp port 1002") as capture:
+        with flooded(meeting.ours.space, (second.outer4, second.port), second.key.public,
+                     meeting.lab.directory / "flood.txt", **flood):
+            first.ping(second.inner4, count=1, wait=30)
+    kinds = messages(capture)
+    assert kinds.index((3, second.port)) < kinds.index((2, second.port))
+    assert mac2s(capture)
 
 
 def nothing_passes(meeting, begins):
@@ -98,7 +130,7 @@ def test_counters_are_exact_and_equal_after_ten_pings(meet, each_engine, begins)
     assert {rx, tx} == {view.rx_bytes, view.tx_bytes}
 
 
-BULK, PORT = 8 << 20, 9000
+BULK, PORT = 2 << 20, 9000
 
 
 def digest(data):
@@ -113,7 +145,8 @@ def receive_all(sock):
 
 
 @pytest.mark.parametrize("inner", [4, 6])
-def test_tcp_both_ways_at_once(tunnel, inner):
+def test_tcp_both_ways_at_once(meet, each_engine, inner):
+    tunnel = begun(meet(each_engine))
     ours, guest = tunnel.ours, tunnel.machine
     address = ours.inner4 if inner == 4 else ours.inner6
     there = guest.shell(f"head -c {BULK} /dev/urandom >/tmp/data; md5sum </tmp/data").out.split()[0]
@@ -137,10 +170,10 @@ def test_keepalives_of_each_end_reach_the_other(tunnel):
     for end, other in ((ours, kernel), (kernel, ours)):
         before = tunnel.quiet_transfer()
         end.wg.set(f"peer {other.key.public} persistent-keepalive 1")
-        time.sleep(3.5)
+        time.sleep(2.5)
         end.wg.set(f"peer {other.key.public} persistent-keepalive off")
-        counted = sum(tunnel.quiet_transfer()) - sum(before)
-        assert counted in (3 * KEEPALIVE, 4 * KEEPALIVE)
+        counted = (sum(tunnel.quiet_transfer()) - sum(before)) / KEEPALIVE
+        assert counted in (2, 3, 4, 5)  # the first at once; a busy machine sleeps for longer
 
 
 # --- change ---
@@ -210,5 +243,5 @@ def test_keys_change_after_120_seconds_and_no_packet_is_lost(talks, who):
     assert 120 <= second - first <= 130
     assert initiated_by_us == (2 if who == "ours" else 0)
     lost, answered = talk.lost()
-    assert lost == 0 and answered > 1000
+    assert lost == 0 and answered > 110 / INTERVAL_S
     talk.meeting.quiet_transfer()

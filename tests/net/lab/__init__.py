@@ -4,5 +4,6 @@ run     one bounded command              space   one network namespace with its 
 daemon  one userspace WireGuard process  pair    two spaces, a wire between them, a tunnel over it
 wgtool  keys, `wg` and its dump          uapi    the configuration socket spoken by hand
 traffic ping, iperf3, UDP echoes         capture tcpdump and tshark
+flood   what brings one under load       retries second tries, for the report
 peer    a second WireGuard in Python     peers   other implementations and where they come from
 """

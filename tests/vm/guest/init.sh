@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # The first process of the guest. It loads the modules, then runs what comes in by the control port,
 # one script at a time:
 #   in   a mark, the lines of the script, the mark again

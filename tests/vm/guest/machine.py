@@ -24,7 +24,6 @@ QEMU = "qemu-system-x86_64"
 BOOT_S = 120  # it takes 5 on an idle machine
 SPARE_S = 30  # beyond the time that a command should take
 MEMORY = "256M"
-PROCESSORS = 2
 
 
 class Machine:
@@ -43,13 +42,14 @@ class Machine:
 
     def _command(self, control, archive):
         return [
-            QEMU, "-accel", "tcg", "-machine", "pc", "-cpu", "max", "-smp", str(PROCESSORS),
-            "-m", MEMORY, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            QEMU, "-accel", "tcg", "-machine", "pc", "-cpu", "max", "-m", MEMORY,
+            "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
             "-kernel", initramfs.kernel(), "-initrd", archive,
             "-append", "console=ttyS0 panic=-1 oops=panic",
             "-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
             "-device", "virtio-serial-pci,max_ports=2",
-            "-chardev", f"socket,id=control,fd={control}", "-device", "virtserialport,chardev=control",
+            "-chardev", f"socket,id=control,fd={control}",
+            "-device", "virtserialport,chardev=control",
             "-netdev", "tap,id=wire,ifname=eth0,script=no,downscript=no",
             "-device", "virtio-net-pci,netdev=wire,romfile="]
 

@@ -23,8 +23,8 @@ class Ours(Side):
         super().__init__("ours", 1, machine.space, tunnel)
         self.daemon = lab.daemon(self.space, implementation, self.device).start()
 
-    def ping(self, address, count=3, size=56):
-        ping(self.space, address, count=count, size=size, wait=10)
+    def ping(self, address, count=3, size=56, wait=10):
+        ping(self.space, address, count=count, size=size, wait=wait)
 
     def tcp_listener(self, address, port):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -56,8 +56,9 @@ class Kernel(Side):
     def down(self):
         self.space.ip(f"link del {self.device}", check=False)
 
-    def ping(self, address, count=3, size=56):
-        self.space.run("ping", "-c", count, "-i", 0.1, "-W", 10, "-s", size, address, timeout=60)
+    def ping(self, address, count=3, size=56, wait=10):
+        self.space.run("ping", "-c", count, "-i", 0.1, "-W", wait, "-s", size, address,
+                       timeout=count * wait + 20)
 
 
 class Meeting:
@@ -86,8 +87,8 @@ class Meeting:
         return (ours.rx_bytes, ours.tx_bytes), (kernel.tx_bytes, kernel.rx_bytes)
 
     def quiet_transfer(self):
-        """(received, sent) of our end, once both ends agree on it: a keepalive may be on its way."""
+        """(received, sent) of our end, once both agree on it: a keepalive may be on its way."""
         def agreed():
             ours, kernel = self.transfers()
             return ours if ours == kernel else None
-        return wait_for(agreed, f"equal counters, not {self.transfers()}", timeout=20)
+        return wait_for(agreed, "equal counters of both ends", timeout=20)

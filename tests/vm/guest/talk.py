@@ -7,7 +7,9 @@ import threading
 from guest.meeting import Meeting
 from lab.lab import Lab
 from lab.run import LabError, wait_for
-from lab.talk import INTERVAL_S, REKEY_AFTER_S, SPARE_S, inner_pid
+from lab.talk import REKEY_AFTER_S, SPARE_S, inner_pid
+
+INTERVAL_S = 0.2
 
 
 class Talk:

@@ -1,0 +1,23 @@
+"""A second try of pytest-rerunfailures leaves no trace in the report but this."""
+
+retried = {}  # why, by case
+
+
+def pytest_runtest_logreport(report):
+    if report.outcome == "rerun":
+        sections = [f"--- {title}\n{text}" for title, text in report.sections]
+        retried[report.nodeid] = "\n".join([report.longreprtext, *sections])
+
+
+def note_retried(config):
+    """For .ci/tally.py."""
+    for plugin in config.pluginmanager.get_plugins():
+        if hasattr(plugin, "add_global_property"):  # of --junitxml
+            for nodeid in retried:
+                plugin.add_global_property("retried", nodeid)
+
+
+def tell_retried(terminalreporter):
+    for nodeid, why in retried.items():
+        terminalreporter.section(f"first try of {nodeid}", sep="-")
+        terminalreporter.write_line(why)
