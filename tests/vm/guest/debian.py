@@ -72,9 +72,9 @@ def fetch():
 
 def missing():
     """One line per package that is not there."""
-    needed = ((METAPACKAGE, KERNEL / "boot"), ("busybox-static", BUSYBOX / "bin/busybox"))
-    return [f"{package} is not unpacked in {path.parent}: {REMEDY}"
-            for package, path in needed if not path.exists()]
+    needed = ((METAPACKAGE, KERNEL, "boot"), ("busybox-static", BUSYBOX, "bin/busybox"))
+    return [f"{package} is not unpacked as {link}: {REMEDY}"
+            for package, link, inner in needed if not (link / inner).exists()]
 
 
 def main():

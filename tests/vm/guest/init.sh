@@ -6,7 +6,7 @@
 #   out  what the script printed, the mark and the exit code
 # What a script leaves in the background must have its output elsewhere.
 set -eu
-/bin/busybox --install -s /bin # leaves alone what is there already: ip, wg
+/bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys

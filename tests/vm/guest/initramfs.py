@@ -1,4 +1,4 @@
-"""The guest's files: busybox, `ip` and `wg` of this machine, the modules, and init.sh.
+"""The guest's files: busybox, `wg` of this machine, the modules, and init.sh.
 
 The archive is written here in the kernel's own format (Documentation/driver-api/early-userspace/
 buffer-format.rst): neither cpio(1) nor initramfs-tools is needed.
@@ -13,7 +13,7 @@ from lab.run import LabError, run
 
 # What is not built into Debian's kernel. ipv6 is.
 MODULES = ("virtio_pci", "virtio_console", "virtio_net", "wireguard")
-TOOLS = ("ip", "wg")
+TOOLS = ("wg",)
 FOLDERS = ("bin", "dev", "modules", "proc", "run", "sys", "tmp")
 
 

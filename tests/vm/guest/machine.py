@@ -79,11 +79,12 @@ class Machine:
         deadline = time.monotonic() + seconds
         while b"\n" not in self._rest:
             self._control.settimeout(max(deadline - time.monotonic(), 0.001))
-            data = b""
-            with contextlib.suppress(OSError):
-                data = self._control.recv(1 << 16)
+            try:
+                data, why = self._control.recv(1 << 16), "the guest has ended"
+            except OSError as error:
+                data, why = b"", f"no answer of the guest: {error}"
             if not data:
-                self._broken = f"no answer of the guest within {seconds} s:\n{self.logs()}"
+                self._broken = f"{why}\n{self.logs()}"
                 raise LabError(self._broken)
             self._rest += data
         line, _, self._rest = self._rest.partition(b"\n")
@@ -100,7 +101,8 @@ class Machine:
         if self._broken:
             raise LabError(self._broken)
         mark, lines = f"mark-{next(self._numbers)}", []
-        self._control.sendall(f"{mark}\n{script}\n{mark}\n".encode())
+        with contextlib.suppress(OSError):  # of a guest that has ended, as reading will tell
+            self._control.sendall(f"{mark}\n{script}\n{mark}\n".encode())
         while not (line := self._line(timeout + SPARE_S)).startswith(f"{mark} "):
             lines.append(line)
         result = Result(["guest:", script], int(line.split()[1]), "\n".join(lines) + "\n", "")
