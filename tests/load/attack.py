@@ -1,0 +1,130 @@
+"""The flooder in a space of its own, wired to the end that it floods.
+
+    right    eth1 10.1.0.2  -------- veth --------  eth0 10.1.0.3  flooder
+
+Its sources are spoofed (11.0.0.0 and up); what right answers goes back over the same wire, where
+nobody forwards it.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+
+from lab.run import LabError, kill_group
+from peers.build import ROOT
+
+DEFAULT_PROGRAM = "build/dev/tests/load/load_flooder"
+VICTIM, ATTACKER = "10.1.0.2", "10.1.0.3"
+NOWHERE_PORT = 1999
+ONE, MANY = 1, 1 << 20
+
+# name: (kind of load_flooder, sources, does it go to the daemon)
+FLOODS = {
+    "nowhere": ("mac1", MANY, False),  # to a socket that nobody reads
+    "garbage": ("garbage", MANY, True),
+    "mac1": ("mac1", ONE, True),
+    "sources": ("mac1", MANY, True),
+}
+HELP = {
+    "none": "no flood at all",
+    "nowhere": "to a socket that nobody reads: what the generator itself takes away",
+    "garbage": "wrong mac1, data for no key, noise, a third each; 2^20 sources",
+    "mac1": "initiations with a valid mac1, one source",
+    "sources": "initiations with a valid mac1, 2^20 sources",
+}
+
+
+def program():
+    path = os.environ.get("WGRING_FLOODER", str(ROOT / DEFAULT_PROGRAM))
+    if not os.access(path, os.X_OK):
+        raise LabError(f"no flooder at {path}: ./dev load builds it")
+    return path
+
+
+class Attacker:
+    """Floods one end. `core` is the processor that the flood fills, or None for any."""
+
+    def __init__(self, lab, victim, core):
+        self.victim, self.core = victim, core
+        self.space = lab.space("flooder")
+        self.space.wire(victim.space, "eth0", "eth1")
+        self.space.address("eth0", f"{ATTACKER}/24")
+        victim.space.address("eth1", f"{VICTIM}/24")
+        for space in (self.space, victim.space):
+            for device in ("all", "eth0") + (("eth1",) if space is victim.space else ()):
+                space.sysctl(f"net.ipv4.conf.{device}.rp_filter", 0)
+        neighbour = f"neigh replace {ATTACKER} lladdr {mac(self.space, 'eth0')} dev eth1"
+        victim.space.ip(f"{neighbour} nud permanent")
+        victim.space.ip(f"route add default via {ATTACKER} dev eth1")
+        self.nowhere = victim.space.udp_socket(bind=(VICTIM, NOWHERE_PORT))
+
+    def words(self, kind, port, sources, seconds, rate):
+        pinned = [] if self.core is None else ["taskset", "-c", str(self.core)]
+        return [*pinned, program(), kind, "eth0", mac(self.victim.space, "eth1"), VICTIM,
+                str(port), self.victim.key.public_hex, str(seconds), str(rate), str(sources)]
+
+    @contextlib.contextmanager
+    def flooding(self, name, seconds, rate=0):
+        """One of FLOODS, or none of them; gives a Flood whose report may be asked for."""
+        if name == "none":
+            yield None
+            return
+        kind, sources, to_daemon = FLOODS[name]
+        port = self.victim.port if to_daemon else NOWHERE_PORT
+        with self.started(self.words(kind, port, sources, seconds, rate)) as flood:
+            yield flood
+
+    @contextlib.contextmanager
+    def proven(self, sources, seconds, rate=0):
+        with self.started(self.words("proven", self.victim.port, sources, seconds,
+                                     rate)) as flood:
+            yield flood
+
+    @contextlib.contextmanager
+    def started(self, words):
+        process, _ = self.space.popen(words, text=True, stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            yield Flood(process)
+        finally:
+            kill_group(process)
+            process.communicate()
+
+    def close(self):
+        self.nowhere.close()
+
+
+class Flood:
+    """A running load_flooder."""
+
+    def __init__(self, process):
+        self.process = process
+
+    @property
+    def running(self):
+        return self.process.poll() is None
+
+    def proven(self):
+        """Waits for the cookies: how many sources have one."""
+        word, _, number = self.process.stdout.readline().partition(" ")
+        if word != "proven":
+            raise LabError(f"load_flooder: {self.process.stderr.read()}")
+        return int(number)
+
+    def go(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def report(self, seconds):
+        try:
+            out, err = self.process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"no report of load_flooder within {seconds} s") from None
+        if self.process.returncode != 0:
+            raise LabError(f"load_flooder ended with {self.process.returncode}: {err}")
+        return json.loads(out.splitlines()[-1])
+
+
+def mac(space, device):
+    return space.path(f"/sys/class/net/{device}/address").read_text().strip()

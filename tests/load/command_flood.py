@@ -1,0 +1,108 @@
+"""Floods of handshakes with spoofed sources beside a tunnel that carries TCP.
+
+Kinds of flood:
+  none      no flood at all
+  nowhere   to a socket that nobody reads: what the generator itself takes away from the machine
+  garbage   wrong mac1, data for no key, noise, a third each; 2^20 sources
+  mac1      initiations with a valid mac1 and noise for the rest, one source
+  sources   the same from 2^20 sources
+For ours also: sources that have a cookie and flood with it, 8 and 2^20 of them.
+
+The exit code is 1 when a claim fails, but for that on throughput, a figure of the machine.
+"""
+
+import os
+
+from duel import contestants
+from load import attack, flood, result
+
+NAME, HELP = "flood", "floods of handshakes beside a busy tunnel"
+WANTED_RATIO = 0.9
+
+
+def add_options(parser):
+    parser.add_argument("--rounds", type=int, default=5, help="of throughput (5)")
+    parser.add_argument("--seconds", type=float, default=4, help="of one window (4)")
+    parser.add_argument("--newcomer-rounds", type=int, default=3, help="of new peers (3)")
+    parser.add_argument("--cap-seconds", type=float, default=30,
+                        help="for 2^20 sources to get their cookies (30)")
+    parser.add_argument("--rate", type=int, default=0,
+                        help="datagrams a second of the flood; 0 is all that one core makes (0)")
+    parser.add_argument("--core", type=int, default=os.cpu_count() - 1,
+                        help="the processor that the flooder fills; -1 for any (the last one)")
+    parser.add_argument("--kinds", type=words(["none", *attack.FLOODS]),
+                        default=["none", *attack.FLOODS], metavar="KIND,...",
+                        help="of those above (all)")
+    parser.add_argument("--contestants", type=lambda text: text.split(","),
+                        default=default_contestants(), metavar="NAME,...",
+                        help=f"as in ./dev bench duel ({','.join(default_contestants())})")
+    parser.add_argument("--no-proven", dest="proven", action="store_false",
+                        help="leave out the sources that answer")
+
+
+def words(known):
+    def parse(text):
+        chosen = text.split(",")
+        unknown = [word for word in chosen if word not in known]
+        if unknown:
+            raise ValueError(f"{unknown} is not among {known}")
+        return chosen
+    return parse
+
+
+def default_contestants():
+    return ["ours-epoll", "ours-uring", contestants.GO]
+
+
+def run(options, say):
+    options.core = None if options.core < 0 else options.core
+    attack.program()
+    work = flood.Run(options, say)
+    try:
+        work.go()
+    finally:
+        settings = {"rounds": options.rounds, "seconds": options.seconds, "rate": options.rate,
+                    "core": options.core}
+        names = list(dict.fromkeys(one["contestant"] for one in work.samples))
+        claims = {name: list(flood.verdicts(work.samples, name, WANTED_RATIO)) for name in names
+                  if name.startswith("ours")}
+        found = result.document(NAME, settings, samples=work.samples, claims=claims,
+                                failures=work.failures)
+        text = markdown(found, names, options.kinds)
+        say("\n" + text)
+        say("\n" + "\n".join(map(str, result.save(found, text, options.output))))
+    broken = [claim for claims_of in claims.values() for claim, _, holds in claims_of
+              if not holds and not claim.startswith("throughput")]
+    return 1 if broken or work.failures else 0
+
+
+def markdown(found, names, kinds):
+    rows = [(name, row["kind"], f"{row['median']:.2f} ({row['min']:.2f}-{row['max']:.2f})",
+             percent(row["against_nowhere"]), percent(row["against_none"]),
+             f"{row['flood_kpps']:.0f}", f"{row['victim_cpu_percent']:.0f} %",
+             f"{row['flooder_cpu_percent']:.0f} %")
+            for name in names for row in flood.throughput_rows(found["samples"], name, kinds)]
+    parts = [result.table(("whose", "flood", "TCP, Gb/s, median (lowest to highest)",
+                           "against nowhere", "against none", "flood, kpps", "CPU of the victim",
+                           "CPU of the flooder"), rows)]
+    rows = [(one["contestant"], one["kind"], str(one["round"]),
+             ", ".join("none in time" if number is None else str(number)
+                       for number in one["initiations"]))
+            for one in found["samples"] if "initiations" in one]
+    parts.append(result.table(("whose", "flood", "round", "initiations that new peers needed"),
+                              rows))
+    rows = [(name, claim, seen, "holds" if holds else "MISSED")
+            for name, claims in found["claims"].items() for claim, seen, holds in claims]
+    parts.append(result.table(("whose", "claim", "seen", ""), rows))
+    rows = [(one["contestant"], str(one["proven"]), f"{one['kpps']:.0f}", str(one["granted"]),
+             f"{one['before_kb']} to {one['VmRSS']} kB, peak {one['VmHWM']} kB")
+            for one in found["samples"] if "granted" in one]
+    if rows:
+        parts.append(result.table(("whose", "sources with a cookie", "flood, kpps",
+                                   "handshakes computed", "memory"), rows))
+    parts += [f"FAILED: {failure}" for failure in found["failures"]]
+    return "\n\n".join(parts)
+
+
+def percent(ratio):
+    return "-" if ratio is None else f"{ratio:.0%}"

@@ -1,0 +1,327 @@
+"""Handshake floods beside a busy tunnel.
+
+    left      eth0 10.0.0.1 ---- wire ---- eth0 10.0.0.2  right, the victim: receives one TCP stream
+    flooder   eth0 10.1.0.3 ---- wire ---- eth1 10.1.0.2
+    newcomer  eth0 10.2.0.4 ---- wire ---- eth2 10.2.0.2  several daemons, unknown until they ask
+
+throughput  what right's TUN gets in a window, for each kind of flood in turn, round by round
+newcomers   initiations that fresh peers need until they have a session, TCP and flood going on
+proven      sources that answer with their cookie: how many handshakes each is granted
+cap         2^20 such sources: what that does to the memory
+"""
+
+import contextlib
+import statistics
+import subprocess
+import time
+
+from duel import contestants, meter, rounds
+from duel.arena import Arena, laboratory
+from lab.daemon import Implementation
+from lab.lab import Lab
+from lab.pair import DEVICE
+from lab.run import LabError, kill_group, wait_for
+from lab.traffic import IPERF_PORT, iperf_server
+from lab.usage import kilobytes
+from lab.wgtool import Key, Wg
+from load import attack
+from load.counters import Counted, counters
+
+SETTLE_S = 1.0
+FLOWING_BYTES = 1_000_000
+NEWCOMER_PORT, NEWCOMERS = 1100, 4
+INITIATIONS_MAX = 3  # the first and two retries
+NEWCOMER_WAIT_S = 25
+PROVEN_SOURCES = 8
+PER_SOURCE_PER_S, BURST = 20, 5
+FLAT_KB = 512
+CAP_KB = 8192  # 65 536 sources of the limiter, their hash table, the queue of handshakes
+# "Under load" ends a second after 512 waited, and begins when 512 wait again: up to then each costs
+# its multiplications.
+COOKIELESS_PER_S = 512
+NEWCOMER_KINDS = ("none", "garbage", "mac1", "sources")
+
+
+class Ground:
+    """One contestant's tunnel with the flooder and the newcomers beside it."""
+
+    def __init__(self, lab, contestant, core):
+        self.ours = contestant.kind == "ours"
+        if self.ours:
+            contestant.implementation.env["LOG_LEVEL"] = "info"  # counters are said at that level
+        self.arena = Arena(lab, contestant)
+        self.left, self.right = self.arena.ends
+        self.attacker = attack.Attacker(lab, self.right, core)
+        self.newcomers = Newcomers(lab, self.right)
+
+    def counters(self):
+        return counters(self.right.daemon) if self.ours else Counted()
+
+    def received_bytes(self):
+        return self.right.space.link_count(DEVICE, "rx_bytes")
+
+    def memory(self):
+        return {name: kilobytes(self.right.daemon.pid, name) for name in ("VmRSS", "VmHWM")}
+
+    @contextlib.contextmanager
+    def busy(self, seconds):
+        """One TCP stream from left to right, flowing when the block begins."""
+        with iperf_server(self.right.space, self.arena.target):
+            process, _ = self.left.space.popen(
+                ["iperf3", "-c", self.arena.target, "-p", IPERF_PORT, "-t", int(seconds) + 30],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                before = self.received_bytes()
+                wait_for(lambda: self.received_bytes() - before > FLOWING_BYTES, "TCP to flow", 20)
+                yield
+            finally:
+                kill_group(process)
+                process.wait()
+
+
+class Newcomers:
+    """Daemons of ours that the victim learns of when they are to begin."""
+
+    def __init__(self, lab: Lab, victim):
+        self.victim, self.space = victim, lab.space("newcomer")
+        self.space.wire(victim.space, "eth0", "eth2")
+        self.space.address("eth0", "10.2.0.4/24")
+        victim.space.address("eth2", "10.2.0.2/24")
+        path = contestants.ours("ours-epoll").implementation.path
+        program = Implementation("newcomer", path, ["--engine=epoll"], {"LOG_LEVEL": "debug"})
+        self.daemons = [lab.daemon(self.space, program, f"wg{number}")
+                        for number in range(NEWCOMERS)]
+        for number, daemon in enumerate(self.daemons):
+            daemon.start()
+            Wg(self.space, daemon.ifname).set(f"listen-port {NEWCOMER_PORT + number}")
+            self.space.ip(f"link set {daemon.ifname} up")
+
+    def arrive(self):
+        """Initiations that each needed; None for one that has no session in time."""
+        asked_before = [self.asked(daemon) for daemon in self.daemons]
+        keys = [self.begin(number, daemon) for number, daemon in enumerate(self.daemons)]
+        deadline = time.monotonic() + NEWCOMER_WAIT_S
+        needed = {}
+        while time.monotonic() < deadline and len(needed) < len(self.daemons):
+            for number, daemon in enumerate(self.daemons):
+                if number not in needed and self.view(daemon).latest_handshake:
+                    needed[number] = self.asked(daemon) - asked_before[number]
+            time.sleep(0.1)
+        for number, daemon in enumerate(self.daemons):
+            Wg(self.space, daemon.ifname).set(f"peer {self.victim.key.public} remove")
+            self.victim.wg.set(f"peer {keys[number]} remove")
+        return [needed.get(number) for number in range(len(self.daemons))]
+
+    def begin(self, number, daemon):
+        """A fresh key each time: nothing of an earlier session or cookie helps."""
+        wg, key = Wg(self.space, daemon.ifname), Key()
+        wg.set_private_key(key.private)
+        self.victim.wg.set(f"peer {key.public} allowed-ips 192.168.242.{number + 1}/32")
+        wg.set(f"peer {self.victim.key.public} endpoint 10.2.0.2:{self.victim.port} "
+               "persistent-keepalive 1")
+        return key.public
+
+    def view(self, daemon):
+        return Wg(self.space, daemon.ifname).peer(self.victim.key.public)
+
+    @staticmethod
+    def asked(daemon):
+        return daemon.log.count("handshake initiated")
+
+
+def throughput(ground, kind, seconds, rate):
+    """What right gets while it is flooded; counters are of the flooded window alone."""
+    with ground.busy(seconds), ground.attacker.flooding(kind, seconds + 30, rate) as flood:
+        time.sleep(SETTLE_S)
+        counted, used = ground.counters(), meter.Meter([ground.right.daemon.pid])
+        begin, before = time.monotonic(), ground.received_bytes()
+        cpu, sent = (0.0, 0) if flood is None else flood_usage(ground, flood)
+        time.sleep(seconds)
+        if flood is not None:
+            if not flood.running:
+                raise LabError("the flood ended before its time")
+            cpu_after, sent_after = flood_usage(ground, flood)
+            cpu, sent = cpu_after - cpu, sent_after - sent
+        passed, after = time.monotonic() - begin, ground.received_bytes()
+        used, counted = used.read(), ground.counters() - counted
+    figures = {"gbps": (after - before) * 8 / passed / 1e9, "flood_kpps": sent / passed / 1e3,
+               "flooder_cpu_percent": 100 * cpu / passed,
+               "victim_cpu_percent": 100 * used["daemon_s"] / passed, "seconds": passed}
+    return {"figures": figures, "counters": counted.nonzero(), **ground.memory()}
+
+
+def flood_usage(ground, flood):
+    """(its CPU seconds, frames it sent): of the process, and of the wire it sends on."""
+    pid = wait_for(lambda: ground.attacker.space.pids("load_flooder"), "the flooder")[-1]
+    return meter.cpu_seconds(pid), ground.attacker.space.link_count("eth0", "tx_packets")
+
+
+def newcomers(ground, kind, seconds, rate):
+    """Fresh peers while TCP and the flood go on."""
+    longest = NEWCOMER_WAIT_S + 2 * SETTLE_S
+    with ground.busy(longest), ground.attacker.flooding(kind, longest, rate):
+        time.sleep(SETTLE_S)
+        needed = ground.newcomers.arrive()
+    return {"initiations": needed, **ground.memory()}
+
+
+def proven(ground, seconds, sources):
+    """Sources with cookies flood for a time; each that passes the limiter fails at its tag."""
+    before_kb = ground.memory()["VmRSS"]
+    with ground.attacker.proven(sources, seconds) as flood:
+        number = flood.proven()
+        before, begin = ground.counters(), time.monotonic()
+        flood.go()
+        report = flood.report(seconds + 30)
+        counted, passed = ground.counters() - before, time.monotonic() - begin
+    granted = counted["dropped.bad_handshake"]
+    return {"proven": number, "granted": granted, "counters": counted.nonzero(),
+            "granted_max": round(number * (PER_SOURCE_PER_S * passed + BURST)),
+            "kpps": report["sent"] / report["seconds"] / 1e3, "before_kb": before_kb,
+            **ground.memory()}
+
+
+class Run:
+    """All of one contestant after the other; within it the kinds take turns."""
+
+    def __init__(self, options, say):
+        self.options, self.say = options, say
+        self.kinds = options.kinds
+        self.samples, self.failures, self.proofs = [], [], []
+
+    def go(self):
+        ready, reasons = rounds.resolve_all(self.options.contestants, self.say)
+        self.failures += [f"not run: {name}: {why}" for name, why in reasons.items()]
+        for contestant in ready:
+            try:
+                with laboratory(contestant) as lab:
+                    ground = Ground(lab, contestant, self.options.core)
+                    try:
+                        self.of(contestant, ground)
+                        ground.arena.check_alive()
+                    finally:
+                        ground.attacker.close()
+            except LabError as error:
+                self.failures.append(f"{contestant}: {rounds.short(error)}")
+                self.say(f"FAILED: {self.failures[-1]}")
+        return self
+
+    def of(self, contestant, ground):
+        options = self.options
+        for number in range(1, options.rounds + 1):
+            turn = number % len(self.kinds)
+            for kind in self.kinds[turn:] + self.kinds[:turn]:
+                self.sample(contestant, number, kind, "throughput", lambda kind=kind: throughput(
+                    ground, kind, options.seconds, options.rate))
+        for number in range(1, options.newcomer_rounds + 1):
+            for kind in (kind for kind in NEWCOMER_KINDS if kind in self.kinds):
+                self.sample(contestant, number, kind, "newcomers", lambda kind=kind: newcomers(
+                    ground, kind, options.seconds, options.rate))
+        if ground.ours and options.proven:
+            self.sample(contestant, 1, "proven", "proven", lambda: proven(
+                ground, options.seconds, PROVEN_SOURCES))
+            self.sample(contestant, 1, "cap", "proven", lambda: proven(
+                ground, max(options.seconds, options.cap_seconds), attack.MANY))
+
+    def sample(self, contestant, number, kind, trial, work):
+        try:
+            result = work()
+        except (LabError, OSError) as error:
+            result = {"failure": rounds.short(error)}
+            self.failures.append(f"{contestant}, {trial}, {kind}, round {number}: "
+                                 f"{result['failure']}")
+        self.samples.append({"contestant": contestant.name, "ours": contestant.kind == "ours",
+                             "round": number, "kind": kind, "trial": trial, **result})
+        self.say(f"{contestant.name:14s} {trial:10s} round {number} {kind:8s} {in_short(result)}")
+
+
+def in_short(result):
+    if "failure" in result:
+        return "FAILED: " + result["failure"].splitlines()[0]
+    if "figures" in result:
+        one = result["figures"]
+        return (f"{one['gbps']:.2f} Gb/s beside {one['flood_kpps']:.0f} kpps, CPU: victim "
+                f"{one['victim_cpu_percent']:.0f} %, flooder {one['flooder_cpu_percent']:.0f} %, "
+                f"{result['VmRSS']} kB")
+    if "initiations" in result:
+        return f"initiations needed {result['initiations']}, {result['VmRSS']} kB"
+    return (f"{result['proven']} sources, {result['granted']} handshakes beside "
+            f"{result['kpps']:.0f} kpps, {result['before_kb']} to {result['VmRSS']} kB")
+
+
+# --- what follows from the samples ---
+
+def of_contestant(samples, name, trial):
+    return [one for one in samples if one["contestant"] == name and one["trial"] == trial
+            and "failure" not in one]
+
+
+def throughput_rows(samples, name, kinds):
+    """One row for each kind: medians, spread, and the ratio to `nowhere` and to `none`."""
+    found = of_contestant(samples, name, "throughput")
+    values = {kind: [one["figures"] for one in found if one["kind"] == kind] for kind in kinds}
+    medians = {kind: statistics.median(one["gbps"] for one in figures)
+               for kind, figures in values.items() if figures}
+    for kind, figures in values.items():
+        if not figures:
+            continue
+        gbps = [one["gbps"] for one in figures]
+        yield {"kind": kind, "median": medians[kind], "min": min(gbps), "max": max(gbps),
+               "rounds": len(gbps),
+               **{f"against_{base}": medians[kind] / medians[base] if medians.get(base) else None
+                  for base in ("nowhere", "none")},
+               **{what: statistics.median(one[what] for one in figures)
+                  for what in ("flood_kpps", "victim_cpu_percent", "flooder_cpu_percent")}}
+
+
+def cookieless(samples, name):
+    """(handshakes computed, cookies sent) a second, while floods have a valid mac1."""
+    windows = [one for one in of_contestant(samples, name, "throughput")
+               if one["kind"] in ("mac1", "sources")]
+    seconds = sum(one["figures"]["seconds"] for one in windows)
+    return [sum(one["counters"].get(f"dropped.{drop}", 0) for one in windows) / (seconds or 1)
+            for drop in ("bad_handshake", "cookie_sent")]
+
+
+def memory_growth(samples, name):
+    """kB at the end of the first round of floods and at the end of the last."""
+    found = of_contestant(samples, name, "throughput")
+    if not found:
+        return None
+    last = max(one["round"] for one in found)
+    first_end = max(one["VmRSS"] for one in found if one["round"] == 1)
+    last_end = max(one["VmRSS"] for one in found if one["round"] == last)
+    return {"first_round": first_end, "last_round": last_end}
+
+
+def verdicts(samples, name, wanted_ratio):
+    """(claim, what was seen, holds) for one contestant of ours."""
+    kinds = list(dict.fromkeys(one["kind"] for one in samples if one["trial"] == "throughput"))
+    for row in throughput_rows(samples, name, kinds):
+        if row["kind"] not in ("none", "nowhere") and row["against_nowhere"] is not None:
+            yield (f"throughput beside {row['kind']} >= {wanted_ratio:.0%} of beside nowhere",
+                   f"{row['against_nowhere']:.0%}", row["against_nowhere"] >= wanted_ratio)
+    for one in of_contestant(samples, name, "newcomers"):
+        yield (f"new peers within {INITIATIONS_MAX - 1} retries beside {one['kind']}, "
+               f"round {one['round']}", str(one["initiations"]),
+               all(needed is not None and needed <= INITIATIONS_MAX
+                   for needed in one["initiations"]))
+    computed, cookies = cookieless(samples, name)
+    if cookies:
+        yield (f"without a cookie at most {COOKIELESS_PER_S} handshakes a second are computed",
+               f"{computed:.0f}/s, and {cookies:.0f}/s are told to come with one",
+               computed <= COOKIELESS_PER_S)
+    for one in of_contestant(samples, name, "proven"):
+        if one["kind"] == "proven":
+            yield (f"at most {PER_SOURCE_PER_S}/s and {BURST} for each proven source",
+                   f"{one['granted']} of {one['granted_max']} for {one['proven']}",
+                   0 < one["granted"] <= one["granted_max"])
+        else:
+            yield (f"{one['proven']} proven sources cost at most {CAP_KB} kB",
+                   f"{one['VmHWM'] - one['before_kb']} kB",
+                   one["VmHWM"] - one["before_kb"] <= CAP_KB)
+    grown = memory_growth(samples, name)
+    if grown:
+        yield ("memory flat from the first round of floods to the last",
+               f"{grown['first_round']} to {grown['last_round']} kB",
+               grown["last_round"] - grown["first_round"] <= FLAT_KB)

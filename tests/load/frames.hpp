@@ -1,0 +1,70 @@
+// Ethernet frames with an IPv4 source of our choice, sent many at a time over a packet socket.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+namespace load {
+
+using Bytes = std::span<const std::uint8_t>;
+
+// Where everything goes; addresses and ports in host order.
+struct Target {
+  int device_index = 0;
+  std::array<std::uint8_t, 6> mac{};
+  std::array<std::uint8_t, 6> own_mac{};
+  std::uint32_t address = 0;
+  std::uint16_t port = 0;
+};
+
+struct Sent {
+  std::uint64_t frames = 0;
+  std::uint64_t refused = 0;  // batches that the device did not take
+};
+
+[[noreturn]] void fail(const std::string& what);
+[[nodiscard]] double now_s() noexcept;  // monotonic
+
+// Owner of the socket and of one batch of headers. A payload is two loans, until flush().
+class Frames {
+ public:
+  static constexpr std::size_t batch_frames = 256;
+  static constexpr std::uint16_t source_port = 40'000;
+
+  explicit Frames(const Target& target);
+  Frames(const Frames&) = delete;
+  Frames& operator=(const Frames&) = delete;
+  ~Frames();
+
+  // Sends the batch when it is full.
+  void add(std::uint32_t source, Bytes head, Bytes tail = {});
+  void flush();
+  [[nodiscard]] const Sent& sent() const noexcept { return sent_; }
+  [[nodiscard]] int fd() const noexcept { return fd_; }
+
+ private:
+  static constexpr std::size_t ethernet_bytes = 14;
+  static constexpr std::size_t ip_bytes = 20;
+  static constexpr std::size_t udp_bytes = 8;
+  static constexpr std::size_t header_bytes = ethernet_bytes + ip_bytes + udp_bytes;
+  using Header = std::array<std::uint8_t, header_bytes>;
+
+  void write_constant_part(Header& header, const Target& target) const noexcept;
+
+  int fd_ = -1;
+  std::uint32_t constant_sum_ = 0;  // of the IPv4 header without length and source
+  std::size_t used_ = 0;
+  Sent sent_;
+  std::vector<Header> headers_;
+  std::vector<std::array<iovec, 3>> vectors_;
+  std::vector<mmsghdr> messages_;
+};
+
+}  // namespace load
