@@ -6,30 +6,25 @@ WGRING_BIN names the sanitizer build. The fixture `lab` fails the test when a da
 with 0 or has a sanitizer's report in its log.
 """
 
-import subprocess
 import threading
 import time
 
 import pytest
 
+from lab.churn import CHANGES, Churn
+from lab.daemon import SANITIZER_OPTIONS
 from lab.pair import Pair
-from lab.run import wait_for
-from lab.traffic import ping, reaches, tcp_bytes, udp_loss_percent
+from lab.traffic import ping, tcp_bytes, udp_loss_percent
 from lab.wgtool import Key
 
 pytestmark = pytest.mark.sanitizer
 
 SECONDS = 60
-OPTIONS = {
-    "ASAN_OPTIONS": "halt_on_error=1:abort_on_error=0:detect_leaks=1:exitcode=99",
-    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=99",
-    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:exitcode=99",
-}
 
 
 @pytest.fixture(autouse=True)
 def sanitizers_end_the_process(monkeypatch):
-    for name, value in OPTIONS.items():
+    for name, value in SANITIZER_OPTIONS.items():
         monkeypatch.setenv(name, value)
 
 
@@ -103,24 +98,15 @@ def test_shards_and_lanes_are_clean(lab, each_engine):
     assert_clean_ends(pair)
 
 
-def test_changes_under_traffic_are_clean(lab, each_engine):
-    """Link down and up, port, key, MTU and peer changes while packets are in flight."""
-    pair = Pair(lab, each_engine, each_engine).know_endpoint()
-    left, right = pair.left, pair.right
-    ping(left.space, right.inner4, wait=5)
-    pinger, _ = left.space.popen(["ping", "-q", "-f", right.inner4], stdout=subprocess.DEVNULL)
-    lab.own(pinger)
-    for number in range(10):
-        left.wg.set(f"listen-port {2000 + number}")
-        left.space.ip(f"link set wg0 mtu {1280 + number}")
-        left.space.ip("link set wg0 down")
-        left.space.ip("link set wg0 up")
-        left.key = Key()
-        left.wg.set_private_key(left.key.private)
-        right.add_peer(left)
-        left.wg.set(f"peer {right.key.public} remove")
-        left.add_peer(right)
-        pair.know_endpoint(4 if number % 2 else 6)
-        # A single staged ping may be pushed out by the flood: ask until one comes back.
-        wait_for(lambda: reaches(left.space, right.inner4), "traffic after the change", 30)
+@pytest.mark.parametrize("options", [[], ["--shards=2", "--lanes=1"]], ids=["one", "several"])
+def test_changes_under_traffic_are_clean(lab, each_engine, options):
+    """Link, port, mark, key, MTU and peer changes while packets are in flight, each kind once."""
+    daemon = each_engine.with_options(*options)
+    pair = Pair(lab, daemon, daemon).know_endpoint()
+    ping(pair.left.space, pair.right.inner4, wait=5)
+    churn = Churn(pair)
+    churn.begin_traffic()
+    for name in CHANGES:
+        churn.one(name)
+    assert tcp_bytes(pair.left.space, pair.right.space, pair.right.inner4) > 0
     assert_clean_ends(pair)

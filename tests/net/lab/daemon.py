@@ -12,6 +12,12 @@ from lab.uapi import Uapi
 SANITIZER_MARKS = ("Sanitizer:", "runtime error:", "WARNING: ThreadSanitizer")
 # A system call that the sandbox does not know would else go unnoticed.
 STRICT = {"WGRING_SANDBOX": "kill"}
+# What ends the process at the first finding, for the environment of whatever is started.
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "halt_on_error=1:abort_on_error=0:detect_leaks=1:exitcode=99",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=99",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:exitcode=99",
+}
 
 
 class Implementation:
