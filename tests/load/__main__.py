@@ -6,10 +6,10 @@ import signal
 import sys
 
 from lab import peers
-from load import command_churn, command_flood
+from load import command_churn, command_flood, command_soak
 
 TOOLS = ("ip", "nsenter", "unshare", "wg", "ping", "iperf3", "ss", "sysctl")
-COMMANDS = (command_flood, command_churn)
+COMMANDS = (command_flood, command_churn, command_soak)
 
 
 def arguments(words):
