@@ -37,12 +37,15 @@ def wire_of(star, report, member):
 
 
 def of_ours(star, report, member, exact_sending):
-    """The two lines of a daemon of ours; `exact_sending` is false where super-packets were read."""
+    """The two lines of a daemon of ours; `exact_sending` is false where super-packets were read.
+
+    ICMP that says "unreachable" is made by nobody else here than by the daemon, for its own TUN.
+    """
     wire, counted = wire_of(star, report, member), counters(member.daemon)
     kernel = member.kernel_counters()
     not_sent = (picked(counted, "dropped", NOT_SENT) + counted.all_of("send errors")
                 + picked(counted, "lost in the engine", LOST_SENDING))
-    sending = (counted["packets.tun_read"] - wire["heard"] - wire["relay_dropped"] - not_sent)
+    sending = counted["packets.tun_read"] - wire["heard"] - wire["relay_dropped"] - not_sent
     not_taken = (picked(counted, "dropped", NOT_TAKEN) + counted.all_of("tun errors")
                  + picked(counted, "lost in the engine", LOST_RECEIVING)
                  + kernel.get("Ip.InAddrErrors", 0))  # to an address that it had before
@@ -55,7 +58,8 @@ def of_ours(star, report, member, exact_sending):
         balanced = sending <= 0
     return {"member": member.name, "read": counted["packets.tun_read"], "not_sent": not_sent,
             "sending": sending, **wire, "written": counted["packets.tun_written"], "icmp": icmp,
-            "not_taken": not_taken, "taking": taking, "counters": counted.nonzero(), "kernel": kernel,
+            "not_taken": not_taken, "taking": taking, "counters": counted.nonzero(),
+            "kernel": kernel,
             "balanced": balanced and -wire["others_to"] <= taking <= 0}
 
 

@@ -2,7 +2,7 @@
 
     chat.py ADDRESS PEER PORT RATE BYTES
 
-Ends with its standard input, once nothing has come for a second, and says in JSON what it counted.
+A line on standard input ends the sending; its end ends all, and what was counted is said in JSON.
 """
 
 import contextlib
@@ -13,8 +13,6 @@ import struct
 import sys
 import time
 
-SILENCE_S = 1.0
-
 
 def chat(address, peer, port, rate, size):
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -24,20 +22,20 @@ def chat(address, peer, port, rate, size):
     selector.register(sock, selectors.EVENT_READ)
     selector.register(sys.stdin, selectors.EVENT_READ)
     counted = {"sent": 0, "refused": 0, "received": 0}
-    begin = last = time.monotonic()
+    begin = time.monotonic()
     talking, due = True, 0
-    while talking or time.monotonic() - last < SILENCE_S:
-        wait = max(0.0, begin + due / rate - time.monotonic()) if talking else SILENCE_S
+    while True:
+        wait = max(0.0, begin + due / rate - time.monotonic()) if talking else None
         for key, _ in selector.select(wait):
             if key.fileobj is sock:
                 with contextlib.suppress(OSError):
                     while True:
                         sock.recv(65536)
                         counted["received"] += 1
-                        last = time.monotonic()
             elif not sys.stdin.readline():
-                selector.unregister(sys.stdin)
-                talking, last = False, time.monotonic()
+                return counted
+            else:
+                talking = False
         if talking and time.monotonic() >= begin + due / rate:
             due += 1
             try:
@@ -45,7 +43,6 @@ def chat(address, peer, port, rate, size):
                 counted["sent"] += 1
             except OSError:  # no route for the moment, or no room
                 counted["refused"] += 1
-    return counted
 
 
 if __name__ == "__main__":

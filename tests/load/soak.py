@@ -28,7 +28,7 @@ from load.star import HERE, Star
 STALL_S, WATCH_S = 10.0, 10.0
 CHAT_PORT, CHAT_RATE, CHAT_BYTES = 7000, 100, 400
 LOSS, REORDER = 0.01, 0.01
-FORGOTTEN_S, TCP_S = 2.0, 4
+FORGOTTEN_S, TCP_S, SILENCE_S = 2.0, 4, 2.0
 GROWTH_MAX_KB = 512
 FLAT_MINUTES_MIN = 5  # before that buffers are still touched for the first time
 QUIET = {"LOG_LEVEL": "info"}
@@ -84,6 +84,11 @@ class Chats:
 
     def stop(self):
         """[(from, to, sent, received there)]."""
+        for process in self.running.values():
+            process.stdin.write("\n")
+            process.stdin.flush()
+        # All listen until none speaks: a closed port would answer, and be another packet.
+        time.sleep(SILENCE_S)
         for process in self.running.values():
             process.stdin.close()
         counted = {}

@@ -43,7 +43,7 @@ class Member:
         self.space.wait_udp_port(PORT)
 
     def kernel_counters(self):
-        """{"Group.name": number} of what the kernel of its namespace has counted; zeros left out."""
+        """{"Group.name": number} of what the kernel of its namespace counted, zeros left out."""
         text = self.space.run("cat", "/proc/net/snmp", "/proc/net/netstat").out
         lines = [line.split() for line in text.splitlines()]
         return {f"{names[0]}{name}".replace(":", "."): int(number)
