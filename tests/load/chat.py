@@ -2,7 +2,8 @@
 
     chat.py ADDRESS PEER PORT RATE BYTES
 
-A line on standard input ends the sending; its end ends all, and what was counted is said in JSON.
+Says "ready" when it listens. A line on standard input begins the sending, the next one ends it; the
+end of the input ends all, and what was counted is said in JSON.
 """
 
 import contextlib
@@ -22,8 +23,8 @@ def chat(address, peer, port, rate, size):
     selector.register(sock, selectors.EVENT_READ)
     selector.register(sys.stdin, selectors.EVENT_READ)
     counted = {"sent": 0, "refused": 0, "received": 0}
-    begin = time.monotonic()
-    talking, due = True, 0
+    print("ready", flush=True)
+    talking, begin, due = False, 0.0, 0
     while True:
         wait = max(0.0, begin + due / rate - time.monotonic()) if talking else None
         for key, _ in selector.select(wait):
@@ -35,7 +36,7 @@ def chat(address, peer, port, rate, size):
             elif not sys.stdin.readline():
                 return counted
             else:
-                talking = False
+                talking, begin = not talking, time.monotonic()
         if talking and time.monotonic() >= begin + due / rate:
             due += 1
             try:

@@ -22,6 +22,7 @@ from lab.run import LabError
 from lab.traffic import ping, tcp_bytes
 from lab.usage import kilobytes
 from load import result
+from load.words import words
 
 NAME, HELP = "churn", "changes under traffic, by default with the thread sanitizer"
 SEVERAL = ("--shards=2", "--lanes=1")
@@ -30,17 +31,21 @@ SEVERAL = ("--shards=2", "--lanes=1")
 def add_options(parser):
     parser.add_argument("--minutes", type=float, default=10, help="of all variants together (10)")
     parser.add_argument("--seed", type=int, default=1, help="of the order of the changes (1)")
-    parser.add_argument("--engines", type=lambda text: text.split(","), default=peers.engines(),
+    parser.add_argument("--engines", type=words(peers.engines()), default=peers.engines(),
                         metavar="NAME,...", help=f"({','.join(peers.engines())})")
+    parser.add_argument("--changes", type=words(CHANGES), default=list(CHANGES),
+                        metavar="NAME,...", help=f"of {' '.join(CHANGES)} (all)")
+    parser.add_argument("--one-shard", dest="several", action="store_false",
+                        help="leave out two shards and a lane")
 
 
 class Variant:
     """One engine with one set of options."""
 
-    def __init__(self, engine, options, minutes, seed, say):
-        self.name = " ".join([engine, *options])
-        self.implementation = peers.under_test(engine).with_options(*options)
-        self.seconds, self.seed, self.say = minutes * 60, seed, say
+    def __init__(self, engine, more, seconds, options, say):
+        self.name = " ".join([engine, *more])
+        self.implementation = peers.under_test(engine).with_options(*more)
+        self.seconds, self.options, self.say = seconds, options, say
         self.churn, self.failure, self.peak_kb = None, None, 0
 
     def go(self):
@@ -64,7 +69,7 @@ class Variant:
     def changes(self, lab, until):
         pair = Pair(lab, self.implementation, self.implementation).know_endpoint()
         ping(pair.left.space, pair.right.inner4, wait=5)
-        self.churn = Churn(pair, self.seed)
+        self.churn = Churn(pair, self.options.seed, self.options.changes)
         self.churn.begin_traffic()
         while time.monotonic() < until:
             self.churn.one()
@@ -93,8 +98,9 @@ def run(options, say):
     os.environ.update(SANITIZER_OPTIONS)
     daemon = pathlib.Path(peers.under_test_path())
     say(f"daemon under test: {daemon}")
-    kinds = [(engine, more) for engine in options.engines for more in ((), SEVERAL)]
-    variants = [Variant(*kind, options.minutes / len(kinds), options.seed, say) for kind in kinds]
+    kinds = [(engine, more) for engine in options.engines
+             for more in ((), SEVERAL)[:2 if options.several else 1]]
+    variants = [Variant(*kind, options.minutes * 60 / len(kinds), options, say) for kind in kinds]
     for variant in variants:
         variant.go()
     results = [variant.as_result() for variant in variants]

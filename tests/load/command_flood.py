@@ -15,6 +15,7 @@ import os
 
 from duel import contestants
 from load import attack, flood, result
+from load.words import words
 
 NAME, HELP = "flood", "floods of handshakes beside a busy tunnel"
 WANTED_RATIO = 0.9
@@ -38,16 +39,6 @@ def add_options(parser):
                         help=f"as in ./dev bench duel ({','.join(default_contestants())})")
     parser.add_argument("--no-proven", dest="proven", action="store_false",
                         help="leave out the sources that answer")
-
-
-def words(known):
-    def parse(text):
-        chosen = text.split(",")
-        unknown = [word for word in chosen if word not in known]
-        if unknown:
-            raise ValueError(f"{unknown} is not among {known}")
-        return chosen
-    return parse
 
 
 def default_contestants():

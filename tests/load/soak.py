@@ -81,13 +81,19 @@ class Chats:
                      CHAT_RATE, CHAT_BYTES], text=True, stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE)
                 self.running[one.name, other.name] = star.lab.own(process)
+        # None speaks before all listen: a closed port would answer, and be another packet.
+        if any(process.stdout.readline() != "ready\n" for process in self.running.values()):
+            raise LabError("chat.py does not listen")
+        self.say()
 
-    def stop(self):
-        """[(from, to, sent, received there)]."""
+    def say(self):
         for process in self.running.values():
             process.stdin.write("\n")
             process.stdin.flush()
-        # All listen until none speaks: a closed port would answer, and be another packet.
+
+    def stop(self):
+        """[(from, to, sent, received there)]."""
+        self.say()
         time.sleep(SILENCE_S)
         for process in self.running.values():
             process.stdin.close()

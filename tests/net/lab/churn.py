@@ -24,9 +24,9 @@ CLIENT = "while :; do iperf3 -c {0} -p {1} -t 5 -P 2 --connect-timeout 2000 {2};
 class Churn:
     """Owner of the traffic through a pair; the pair's lab ends it."""
 
-    def __init__(self, pair, seed=1):
+    def __init__(self, pair, seed=1, changes=None):
         self.pair, self.left, self.right = pair, pair.left, pair.right
-        self.random = random.Random(seed)
+        self.random, self.changes = random.Random(seed), changes or CHANGES
         self.done = {}
         self.number, self.psk = 0, None
         self.know_each_other()
@@ -49,7 +49,7 @@ class Churn:
 
     def one(self, name=None):
         """The named change, or any; then waits until the tunnel works in both directions."""
-        name = name or self.random.choice(CHANGES)
+        name = name or self.random.choice(self.changes)
         self.number += 1
         getattr(self, name)()
         for end, other in ((self.left, self.right), (self.right, self.left)):
