@@ -9,7 +9,7 @@ import os
 import random
 
 from lab.pair import DEVICE
-from lab.run import wait_for
+from lab.run import LabError, wait_for
 from lab.traffic import reaches
 from lab.wgtool import Key, preshared_key
 
@@ -18,7 +18,7 @@ MTU = 1420
 RECOVERY_S = 30
 PORT = 5202  # not that of a run beside it
 SERVER = "while :; do iperf3 -s -1 -B {0} -p {1}; done"
-CLIENT = "while :; do iperf3 -c {0} -p {1} -t 5 -P 2 --connect-timeout 2000 {2}; sleep 0.2; done"
+CLIENT = "while :; do iperf3 -c {0} -p {1} -t 5 -P 2 --connect-timeout 2000; sleep 0.2; done"
 
 
 class Churn:
@@ -33,10 +33,10 @@ class Churn:
 
     def begin_traffic(self):
         """Echo requests as fast as they come back, and TCP in both directions."""
-        for end, other, back in ((self.left, self.right, ""), (self.right, self.left, "-R")):
+        for end, other in ((self.left, self.right), (self.right, self.left)):
             self._own(end, ["ping", "-q", "-f", other.inner4])
             self._own(other, ["sh", "-c", SERVER.format(other.inner4, PORT)])
-            self._own(end, ["sh", "-c", CLIENT.format(other.inner4, PORT, back)])
+            self._own(end, ["sh", "-c", CLIENT.format(other.inner4, PORT)])
 
     def _own(self, end, argv):
         with (self.pair.lab.directory / "traffic.log").open("a") as log:
@@ -51,12 +51,19 @@ class Churn:
         """The named change, or any; then waits until the tunnel works in both directions."""
         name = name or self.random.choice(self.changes)
         self.number += 1
+        self.alive("the change before")
         getattr(self, name)()
         for end, other in ((self.left, self.right), (self.right, self.left)):
             # A single staged ping may be pushed out by the traffic: ask until one comes back.
-            wait_for(lambda: reaches(end.space, other.inner4), f"traffic after {name}", RECOVERY_S)
-        assert self.left.daemon.running and self.right.daemon.running, name
+            wait_for(lambda: self.alive(name) and reaches(end.space, other.inner4),
+                     f"traffic after {name}", RECOVERY_S)
         self.done[name] = self.done.get(name, 0) + 1
+
+    def alive(self, name):
+        for end in (self.left, self.right):
+            if not end.daemon.running:
+                raise LabError(f"the daemon on the {end.name} has ended after {name}")
+        return True
 
     def any_end(self):
         """(one end, the other)."""

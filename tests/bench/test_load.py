@@ -1,0 +1,41 @@
+"""Small runs of ./dev load, so that its scripts cannot rot; what they claim needs longer ones."""
+
+import json
+import os
+import subprocess
+import sys
+
+from conftest import ROOT
+
+
+def load(output, *words):
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("tests", "bench", "tests/net"))
+    process = subprocess.run(
+        [sys.executable, "-m", "load", *words, "--output", str(output)], text=True,
+        env={**os.environ, "PYTHONPATH": path}, capture_output=True, timeout=150)
+    assert output.exists(), process.stdout + process.stderr
+    return process, json.loads(output.read_text())
+
+
+def test_a_flood_is_measured_and_told_apart(tmp_path):
+    process, found = load(tmp_path / "flood.json", "flood", "--contestants", "ours-epoll",
+                          "--rounds", "1", "--seconds", "1", "--newcomer-rounds", "0",
+                          "--no-proven", "--kinds", "none,nowhere,garbage,mac1", "--rate", "20000")
+    assert not found["failures"], process.stdout
+    by_kind = {one["kind"]: one for one in found["samples"]}
+    assert by_kind["none"]["figures"]["flood_kpps"] < 1 < by_kind["mac1"]["figures"]["flood_kpps"]
+    seen = {kind: set(one["counters"]) for kind, one in by_kind.items()}
+    assert {"dropped.bad_mac1", "dropped.unknown_index", "dropped.malformed"} <= seen["garbage"]
+    assert seen["mac1"] & {"dropped.cookie_sent", "dropped.bad_handshake"}
+    assert not seen["nowhere"] & {"dropped.cookie_sent", "dropped.bad_mac1"}
+    assert "| ours-epoll | mac1 |" in (tmp_path / "flood.md").read_text()
+
+
+def test_the_books_of_a_short_soak_balance(tmp_path):
+    process, found = load(tmp_path / "soak.json", "soak", "--minutes", "0.5", "--no-tcp")
+    assert process.returncode == 0, process.stdout + process.stderr
+    ours = [line for line in found["books"]["members"] if line["balanced"] is not None]
+    assert len(ours) == 3 and all(line["balanced"] for line in ours)
+    lost = sum(path[way]["data_lost"] for path in found["books"]["relay"]["paths"]
+               for way in ("to hub", "to spoke"))
+    assert lost > 0 and found["events"]
