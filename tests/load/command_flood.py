@@ -58,7 +58,7 @@ def run(options, say):
         claims = {name: list(flood.verdicts(work.samples, name, WANTED_RATIO)) for name in names
                   if name.startswith("ours")}
         found = result.document(NAME, settings, samples=work.samples, claims=claims,
-                                failures=work.failures)
+                                failures=work.failures, not_run=work.not_run)
         text = markdown(found, names, options.kinds)
         say("\n" + text)
         say("\n" + "\n".join(map(str, result.save(found, text, options.output))))
@@ -92,6 +92,7 @@ def markdown(found, names, kinds):
         parts.append(result.table(("whose", "sources with a cookie", "flood, kpps",
                                    "handshakes computed", "memory"), rows))
     parts += [f"FAILED: {failure}" for failure in found["failures"]]
+    parts += [f"Not run: {name}: {why}" for name, why in found["not_run"].items()]
     return "\n\n".join(parts)
 
 

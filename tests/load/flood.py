@@ -187,11 +187,14 @@ class Run:
     def __init__(self, options, say):
         self.options, self.say = options, say
         self.kinds = options.kinds
-        self.samples, self.failures, self.proofs = [], [], []
+        self.samples, self.failures = [], []  # failures of ours; of others they are in samples
+        self.not_run = {}
 
     def go(self):
-        ready, reasons = rounds.resolve_all(self.options.contestants, self.say)
-        self.failures += [f"not run: {name}: {why}" for name, why in reasons.items()]
+        ready, self.not_run = rounds.resolve_all(self.options.contestants, self.say)
+        for name, why in self.not_run.items():
+            self.say(f"NOT RUN: {name}: {why}")
+            self.failures += [f"not run: {name}: {why}"] if name.startswith("ours") else []
         for contestant in ready:
             try:
                 with laboratory(contestant) as lab:
@@ -202,9 +205,13 @@ class Run:
                     finally:
                         ground.attacker.close()
             except LabError as error:
-                self.failures.append(f"{contestant}: {rounds.short(error)}")
-                self.say(f"FAILED: {self.failures[-1]}")
+                self.failed(contestant, f"{contestant}: {rounds.short(error)}")
         return self
+
+    def failed(self, contestant, text):
+        self.say(f"FAILED: {text}")
+        if contestant.kind == "ours":
+            self.failures.append(text)
 
     def of(self, contestant, ground):
         options = self.options
@@ -228,8 +235,8 @@ class Run:
             result = work()
         except (LabError, OSError) as error:
             result = {"failure": rounds.short(error)}
-            self.failures.append(f"{contestant}, {trial}, {kind}, round {number}: "
-                                 f"{result['failure']}")
+            self.failed(contestant, f"{contestant}, {trial}, {kind}, round {number}: "
+                                    f"{result['failure']}")
         self.samples.append({"contestant": contestant.name, "ours": contestant.kind == "ours",
                              "round": number, "kind": kind, "trial": trial, **result})
         self.say(f"{contestant.name:14s} {trial:10s} round {number} {kind:8s} {in_short(result)}")
