@@ -13,6 +13,7 @@ import pathlib
 import subprocess
 import sys
 
+from lab import peers
 from lab.pair import DEVICE
 from lab.run import LabError, wait_for
 from lab.wgtool import Key, Wg
@@ -32,12 +33,12 @@ class Member:
         self.daemon = lab.daemon(self.space, implementation, DEVICE)
         self.wg, self.key = Wg(self.space, DEVICE), Key()
 
-    def start(self, peers):
+    def start(self, blocks):
         self.daemon.start()
         wait_for(lambda: self.space.run("ip", "link", "show", DEVICE, check=False).code == 0,
                  "the interface")
         self.wg.configure("setconf", f"[Interface]\nPrivateKey = {self.key.private}\n"
-                          f"ListenPort = {PORT}\n" + "".join(peers))
+                          f"ListenPort = {PORT}\n" + "".join(blocks))
         self.space.address(DEVICE, f"{self.inner}/24")
         self.space.ip(f"link set {DEVICE} mtu {MTU} up")
         self.space.wait_udp_port(PORT)
@@ -55,7 +56,7 @@ class Spoke(Member):
     def __init__(self, lab, number, name, implementation):
         super().__init__(lab, name, implementation, f"192.168.241.{10 + number}")
         self.number = number
-        self.ours = implementation.path.name == "wgring"
+        self.ours = implementation.path == peers.under_test_path()
         self.outer = f"10.8.{number}.2"
         self.moved = 0
 
