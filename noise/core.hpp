@@ -28,7 +28,7 @@ namespace wgring::noise {
 
 // Work of one turn that is bounded so that data never waits long for handshakes: a message costs
 // a BLAKE2s, one that is processed costs several scalar multiplications (some 40 us each).
-inline constexpr std::uint32_t handshake_messages_per_turn = 64;
+inline constexpr std::uint32_t handshake_messages_per_turn = 16;
 
 // The turn in progress: its time, its outbox, and what it may still spend.
 struct Turn {

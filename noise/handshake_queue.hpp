@@ -32,6 +32,7 @@ class HandshakeQueue {
 
   [[nodiscard]] bool push(Bytes message, const SocketAddress& source,
                           const LocalSource& destination, bool admitted = false) noexcept {
+    arrived_ += 1;
     if (count_ == incoming_handshakes_max) {
       return false;
     }
@@ -58,10 +59,17 @@ class HandshakeQueue {
   [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
 
-  // Protocol 6: 512 wait now, or did so less than one second ago.
+  // Protocol 6: 512 wait now, or did so less than one second ago. And it stays while as many came
+  // in during that second: cookies empty the queue, and would else end the load that they are for.
   [[nodiscard]] bool under_load(Instant now) noexcept {
-    if (count_ >= under_load_handshakes) {
+    const bool ends = loaded_until_ != Instant::min() && now >= loaded_until_;
+    const bool goes_on =
+        ends && now - loaded_until_ < under_load_hold && arrived_ >= under_load_handshakes;
+    if (count_ >= under_load_handshakes || goes_on) {
       loaded_until_ = now + under_load_hold;
+      arrived_ = 0;
+    } else if (ends) {
+      loaded_until_ = Instant::min();
     }
     return now < loaded_until_;
   }
@@ -74,6 +82,7 @@ class HandshakeQueue {
   Region region_;
   std::size_t head_ = 0;
   std::size_t count_ = 0;
+  std::size_t arrived_ = 0;  // since loaded_until_ was set
   Instant loaded_until_ = Instant::min();
 };
 

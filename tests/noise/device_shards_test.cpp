@@ -164,7 +164,7 @@ TEST_F(Shards, WhatWasLetInIsNotAskedForACookieAgain) {
     ASSERT_TRUE(CoreTestAccess::queue_handshake(there.device(), junk, even.v4));
   }
   hand_over(here, there);
-  for (int turn = 0; turn < 16 && there.outbox.transmits.empty(); ++turn) {
+  for (int turn = 0; turn < 64 && there.outbox.transmits.empty(); ++turn) {
     there.device().on_deadline(now(), there.outbox);
   }
   ASSERT_EQ(there.outbox.transmits.size(), 1U);

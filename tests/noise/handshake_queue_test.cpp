@@ -65,5 +65,41 @@ TEST_F(HandshakeQueueTest, under_load_from_512_waiting_and_for_one_second_after)
   EXPECT_FALSE(queue.under_load(start + 1s));
 }
 
+// Each message is answered at once, so none waits: what ends the load is that fewer come.
+TEST_F(HandshakeQueueTest, load_lasts_while_512_come_in_each_second) {
+  for (std::uint16_t i = 0; i < 512; ++i) {
+    ASSERT_TRUE(push(i));
+  }
+  EXPECT_TRUE(queue.under_load(start));
+  queue.clear();
+  for (int second = 1; second <= 5; ++second) {
+    for (std::uint16_t i = 0; i < 512; ++i) {
+      ASSERT_TRUE(push(i));
+      queue.pop();
+    }
+    EXPECT_TRUE(queue.under_load(start + second * 1s)) << second;
+  }
+  for (std::uint16_t i = 0; i < 511; ++i) {
+    ASSERT_TRUE(push(i));
+    queue.pop();
+  }
+  EXPECT_FALSE(queue.under_load(start + 6s));
+  ASSERT_TRUE(push(511));
+  EXPECT_FALSE(queue.under_load(start + 6s)) << "it had ended";
+}
+
+TEST_F(HandshakeQueueTest, what_came_before_a_pause_is_no_load) {
+  for (std::uint16_t i = 0; i < 512; ++i) {
+    ASSERT_TRUE(push(i));
+  }
+  EXPECT_TRUE(queue.under_load(start));
+  queue.clear();
+  for (std::uint16_t i = 0; i < 512; ++i) {
+    ASSERT_TRUE(push(i));
+    queue.pop();
+  }
+  EXPECT_FALSE(queue.under_load(start + 2s));
+}
+
 }  // namespace
 }  // namespace wgring::noise

@@ -118,6 +118,7 @@ class UringEngine {
 
   // --- out ---
   void flush(unsigned wait_for) noexcept;
+  [[nodiscard]] bool failures_wait() const noexcept;
   void settle_effects() noexcept;
   void enqueue(noise::Transmit& transmit) noexcept;
   void pump(Socket& socket) noexcept;

@@ -286,7 +286,9 @@ Status open_ring(io_uring& ring, UringForm form, unsigned entries, unsigned comp
   parameters.flags = IORING_SETUP_CQSIZE;
   unsigned wanted = features_wanted;
   if (form == UringForm::full) {
-    parameters.flags |= IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+    // TASKRUN_FLAG: the ring says whether completions wait for the next enter().
+    parameters.flags |=
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
     wanted |= features_of_full;
   }
   parameters.cq_entries = completions;
