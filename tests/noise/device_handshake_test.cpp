@@ -113,6 +113,18 @@ TEST_F(Handshakes, TimestampOfOnesLocksOutThatPeerOnly) {  // H16
   EXPECT_EQ(sent_to(world, other.address, 'R').size(), 1U);
 }
 
+TEST_F(Handshakes, RemovingThePeerEndsItsLockout) {
+  noise::Timestamp last{};
+  last.fill(0xff);
+  raw.give(raw.initiation_stamped(last));
+  ASSERT_EQ(to_raw('R').size(), 1U);
+  run_for(1s);
+  world.remove_peer(a, raw.local.public_key());
+  raw.join();
+  raw.give(raw.initiation());
+  EXPECT_EQ(to_raw('R').size(), 2U);
+}
+
 TEST_F(Handshakes, TwoWithinTwentyMillisecondsAreOne) {  // H17
   noise::Timestamp stamp{};
   stamp[0] = 0x40;
@@ -145,6 +157,36 @@ TEST_F(Handshakes, ResponseForAnUnknownIndex) {  // H24
   raw.restamp_macs(*response);
   raw.give(*response);
   EXPECT_EQ(drops(a, Drop::unknown_index), 1U);
+}
+
+TEST_F(Handshakes, DataForAnIndexThatIsAHandshake) {
+  send_to_raw();
+  const Datagram initiation = to_raw('I').back();
+  // Its sender index stands where data has the index of its receiver.
+  std::vector<std::uint8_t> bytes = initiation.bytes;
+  bytes[0] = static_cast<std::uint8_t>(noise::MessageType::data);
+  raw.give(raw.wrap(bytes));
+  bytes.resize(noise::DataLayout::overhead_bytes);
+  raw.give(raw.wrap(bytes));
+  EXPECT_EQ(drops(a, Drop::unknown_index), 2U);
+  EXPECT_EQ(drops(a, Drop::bad_tag), 0U);
+  raw.give(*raw.response(initiation));
+  ASSERT_EQ(to_raw('D').size(), 1U);
+  raw.give(raw.data(raw.inner()));
+  EXPECT_EQ(world.foreign.size(), 1U);
+}
+
+TEST_F(Handshakes, AnIndexOfZeroIsOneLikeOthers) {
+  RawPeer other(world, a, 78);
+  other.join();
+  a.entropy.next_word = 0;
+  raw.establish();
+  ASSERT_EQ(raw.session.remote_index, 0U);
+  other.establish();  // has no index until the response is made
+  run_for(1s);
+  other.give(other.initiation());
+  raw.give(raw.data(raw.inner()));
+  EXPECT_EQ(world.foreign.size(), 1U) << "nobody gave that index up";
 }
 
 TEST_F(Handshakes, SpoofedResponseDoesNotSpoilTheTrueOne) {  // H27

@@ -11,15 +11,24 @@ using noise::Drop;
 
 class Flood : public RawPair {
  protected:
-  // So many handshakes wait now; those beyond the first few are not processed in this turn.
-  void flood(std::size_t count, bool valid_mac1 = true) {
+  Flood() { stranger.ip.bytes[0] = 203; }
+
+  // An initiation that nobody can open.
+  [[nodiscard]] Datagram junk_from(const noise::SocketAddress& source, bool valid_mac1 = true) {
     Datagram junk = raw.wrap(std::vector<std::uint8_t>(noise::InitiationLayout::size));
     junk.bytes[0] = 1;
-    junk.from.ip.bytes[0] = 203;
+    junk.from = source;
     if (valid_mac1) {
       noise::CookieJar jar;
       jar.add_macs(junk.bytes, raw.remote, world.now());
     }
+    return junk;
+  }
+  // So many handshakes wait now; those beyond the first few are not processed in this turn.
+  void flood(std::size_t count, bool valid_mac1 = true) {
+    flood(count, junk_from(stranger, valid_mac1));
+  }
+  void flood(std::size_t count, const Datagram& junk) {
     constexpr std::size_t turn_max = noise::train_segments_max * noise::wild_batch_max;
     for (std::size_t left = count; left > 0;) {
       const std::size_t now = std::min(left, turn_max);
@@ -31,6 +40,8 @@ class Flood : public RawPair {
   void put(const Datagram& datagram) { world.receive(a, {&datagram, 1}); }
   void serve() { world.serve_deadlines(a); }
   [[nodiscard]] std::size_t waiting() { return CoreTestAccess::queued_handshakes(a.device()); }
+
+  noise::SocketAddress stranger = raw.address;
 };
 
 TEST_F(Flood, BelowTheThresholdNoCookieIsAsked) {
@@ -155,6 +166,55 @@ TEST_F(Flood, QueueIsBounded) {
   serve();
   EXPECT_EQ(waiting(), 0U);
   EXPECT_TRUE(a.slots_are_home());
+}
+
+TEST_F(Flood, ManySourcesAreOneLoad) {
+  Datagram junk = junk_from(stranger);
+  std::uint16_t source = 0;
+  for (int turns = 0; turns < 20; ++turns) {
+    std::vector<Datagram> batch;
+    for (std::size_t i = 0; i < noise::wild_batch_max; ++i) {
+      store_be16(junk.from.ip.bytes.data() + 2, source++);
+      batch.push_back(junk);
+    }
+    world.receive(a, batch);
+  }
+  EXPECT_GT(drops(a, Drop::cookie_sent), 0U) << "though no source sent a second one";
+  put(raw.initiation());
+  serve();
+  EXPECT_EQ(to_raw('C').size(), 1U);
+  EXPECT_TRUE(to_raw('R').empty());
+}
+
+TEST_F(Flood, WhoSpeaksInOurNameSpendsNothingOfOurRate) {
+  flood(640);
+  put(raw.initiation());
+  serve();
+  ASSERT_TRUE(raw.consume_cookie(to_raw('C').back()));
+  flood(640, junk_from(raw.address));
+  serve();
+  EXPECT_EQ(drops(a, Drop::rate_limited), 0U);
+  raw.give(raw.initiation());
+  EXPECT_EQ(to_raw('R').size(), 1U);
+  EXPECT_EQ(drops(a, Drop::rate_limited), 0U);
+}
+
+TEST_F(Flood, WithoutASlotThereIsNoReplyAndNothingElseChanges) {
+  std::vector<Slot> slots;
+  while (Slot slot = a.packets().take()) {
+    slots.push_back(std::move(slot));
+  }
+  flood(640);
+  serve();
+  EXPECT_TRUE(world.log.empty());
+  EXPECT_TRUE(a.events.empty());
+  EXPECT_EQ(drops(a, Drop::cookie_sent), 0U);
+  EXPECT_GT(drops(a, Drop::no_buffer), 600U);
+  EXPECT_EQ(CoreTestAccess::index_count(a.device()), 0U);
+  a.totals.tun_packets += drops(a, Drop::no_buffer);  // the world takes each for one of TUN
+  slots.clear();
+  raw.give(raw.initiation());
+  EXPECT_EQ(to_raw('C').size(), 1U);
 }
 
 TEST_F(Flood, EstablishedTrafficGoesOn) {

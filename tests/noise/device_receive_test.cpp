@@ -34,6 +34,7 @@ class Receiving : public RawPair {
 };
 
 TEST_F(Receiving, MalformedDatagramsAreCountedAndSilent) {  // H1-H4
+  const std::size_t events = a.events.size();
   EXPECT_EQ(give_and_see(raw.wrap({})), Drop::malformed);
   for (int type = 0; type < 256; ++type) {
     for (std::size_t size = 0; size <= 200; ++size) {
@@ -52,6 +53,7 @@ TEST_F(Receiving, MalformedDatagramsAreCountedAndSilent) {  // H1-H4
     }
   }
   EXPECT_TRUE(world.log.empty());
+  EXPECT_EQ(a.events.size(), events);
 }
 
 TEST_F(Receiving, ReservedBytesMustBeZero) {  // H3

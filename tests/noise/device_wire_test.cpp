@@ -432,5 +432,13 @@ TEST_F(Clocks, SuspendOfTenMinutesEndsSessions) {  // boottime went on, nobody w
   EXPECT_EQ(b.totals.delivered, 2U) << "the overdue wipe of old keys spares the new handshake";
 }
 
+class ClocksDeathTest : public Pair {};
+
+TEST_F(ClocksDeathTest, TimeThatGoesBackIsABug) {  // who reads the clock sees to that
+  Now earlier = world.now_of(a);
+  earlier.boottime -= 1ns;
+  EXPECT_DEATH(a.device().on_deadline(earlier, a.outbox), "assertion failed");
+}
+
 }  // namespace
 }  // namespace wgring::sim

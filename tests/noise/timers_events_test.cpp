@@ -16,6 +16,13 @@ class TimerEvents : public Pair {
     update.persistent_keepalive_s = seconds;
     world.apply(on, update);
   }
+  [[nodiscard]] static std::vector<Slot> all_packet_slots(Host& of) {
+    std::vector<Slot> slots;
+    while (Slot slot = of.packets().take()) {
+      slots.push_back(std::move(slot));
+    }
+    return slots;
+  }
   void b_wants_keepalives_and_cannot_begin() {
     peer(b).endpoint.remote = {};
     keepalive_every(b, a, 25);
@@ -297,6 +304,35 @@ TEST_F(TimerEvents, TraversalByReceivingAResponseArmsPersistent) {
   trains.clear();
   run_for(latency);
   EXPECT_EQ(wire(), "aI bR aK");
+}
+
+TEST_F(TimerEvents, AnInitiationWithoutASlotIsTriedAgainInTime) {
+  std::vector<Slot> slots = all_packet_slots(a);
+  keepalive_every(a, b, 25);
+  EXPECT_EQ(wire(), "");
+  EXPECT_EQ(drops(a, noise::Drop::no_buffer), 1U);
+  a.totals.tun_packets += 1;  // the world takes it for a packet of TUN
+  EXPECT_THAT(due_in(a, Timer::retransmit_handshake), IsWithin(5s, 5s + jitter_max));
+  EXPECT_EQ(due_in(a, Timer::persistent_keepalive), 25s);
+  slots.clear();
+  run_for(5s + jitter_max + 3 * latency);
+  EXPECT_EQ(wire(), "aI bR aK");
+}
+
+TEST_F(TimerEvents, AResponseWithoutASlotIsMadeGoodByTheRetry) {
+  std::vector<Slot> slots = all_packet_slots(b);
+  send(a, b);
+  run_for(3 * latency);
+  EXPECT_EQ(wire(), "aI");
+  EXPECT_EQ(drops(b, noise::Drop::no_buffer), 1U);
+  b.totals.tun_packets += 1;  // likewise
+  EXPECT_TRUE(pending(b, Timer::zero_key_material));
+  EXPECT_EQ(noise::CoreTestAccess::index_count(a.device()), 1U);
+  EXPECT_EQ(noise::CoreTestAccess::index_count(b.device()), 1U);
+  slots.clear();
+  run_for(5s + jitter_max + 3 * latency);
+  EXPECT_EQ(wire(), "aI aI bR aD");
+  EXPECT_EQ(b.totals.delivered, 1U);
 }
 
 TEST_F(TimerEvents, TraversalWithoutIntervalArmsNothing) {

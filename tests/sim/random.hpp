@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <utility>
 
 #include "base/bytes.hpp"
 #include "base/time.hpp"
@@ -63,13 +65,18 @@ class SeededEntropy {
               if (self->failing) {
                 return false;
               }
-              self->random_.fill(out);
+              if (out.size() == sizeof(std::uint32_t) && self->next_word) {
+                store_le32(out.data(), *std::exchange(self->next_word, std::nullopt));
+              } else {
+                self->random_.fill(out);
+              }
               return true;
             }};
   }
 
   std::uint64_t draws = 0;
   bool failing = false;
+  std::optional<std::uint32_t> next_word;  // what the next draw of four bytes, an index, brings
 
  private:
   Random random_;
