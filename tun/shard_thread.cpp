@@ -333,11 +333,7 @@ void ShardThread::run_without_engine(E& engine) noexcept {
   }
 }
 
-void ShardThread::refresh_now() noexcept {
-  const Now now = read_clock();
-  WG_ASSERT(now.boottime >= now_.boottime);
-  now_ = now;
-}
+void ShardThread::refresh_now() noexcept { now_ = no_earlier(now_, read_clock()); }
 
 void ShardThread::publish_events() noexcept {
   for (const noise::Event& event : outbox_.events) {

@@ -107,6 +107,15 @@ TEST(Clock, GoesOn) {
   EXPECT_GT(before.realtime.time_since_epoch(), 24h * 365 * 50);
 }
 
+TEST(Clock, TimeThatGoesBackStandsStill) {
+  const Now last = read_clock();
+  const Now back{.boottime = last.boottime - 1h, .realtime = last.realtime - 1h};
+  EXPECT_EQ(no_earlier(last, back).boottime, last.boottime);
+  EXPECT_EQ(no_earlier(last, back).realtime, back.realtime) << "which may step either way";
+  const Now on{.boottime = last.boottime + 1ns, .realtime = last.realtime};
+  EXPECT_EQ(no_earlier(last, on).boottime, on.boottime);
+}
+
 TEST(TrainPools, SlotsAreDistinctAndComeBack) {
   TrainPools pools;
   ASSERT_TRUE(pools.open());
