@@ -16,6 +16,7 @@ std::uint8_t* reserve(void*, std::size_t bytes) noexcept {
   }
   // Keys will live here. An old kernel that refuses still gives working memory.
   static_cast<void>(::madvise(at, bytes, MADV_DONTDUMP));
+  static_cast<void>(::madvise(at, bytes, MADV_DONTFORK));
   return static_cast<std::uint8_t*>(at);
 }
 

@@ -1,5 +1,5 @@
-// Memory of the system for the core: address space first, pages when needed, kept out of dumps
-// and, where the limits allow it, out of swap.
+// Memory of the system for the core: address space first, pages when needed, kept out of dumps, out
+// of children and, where the limits allow it, out of swap.
 #pragma once
 
 #include <atomic>

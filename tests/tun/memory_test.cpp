@@ -3,8 +3,10 @@
 #include <fstream>
 #include <thread>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/region.hpp"
@@ -57,6 +59,38 @@ TEST(SystemMemory, AnImpossibleReservationIsRefused) {
   SystemMemory memory;
   Region region;
   EXPECT_FALSE(region.reserve(memory.source(), std::size_t{1} << 60));
+}
+
+TEST(SystemMemory, IsNotThereInAChild) {  // H75
+  SystemMemory memory;
+  Region region;
+  ASSERT_TRUE(region.reserve(memory.source(), std::size_t{1} << 30));
+  ASSERT_TRUE(region.ensure(1));
+  region.data()[0] = 7;
+  ASSERT_TRUE(region.ensure(std::size_t{1} << 20));
+  region.data()[(std::size_t{1} << 20) - 1] = 7;
+  TrainPools pools;
+  ASSERT_TRUE(pools.open());
+  const Slot slot = pools.trains().take();
+  int ends[2] = {-1, -1};
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    int there = 0;  // what the kernel can read for it
+    for (const std::uint8_t* const at :
+         {region.data(), region.data() + (std::size_t{1} << 20) - 1, slot.data()}) {
+      there += ::write(ends[1], at, 1) == 1 ? 1 : 0;
+    }
+    ::_exit(there);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_EQ(::write(ends[1], region.data(), 1), 1) << "and is here";
+  ::close(ends[0]);
+  ::close(ends[1]);
 }
 
 std::size_t resident_bytes() {
