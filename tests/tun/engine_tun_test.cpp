@@ -86,6 +86,19 @@ TYPED_TEST(EngineTunTest, ReadsInnerPacketsInOrder) {
   EXPECT_EQ(this->engine_->counters().tun_read, total);
 }
 
+TYPED_TEST(EngineTunTest, APacketOfOneByteIsReadAsOne) {  // what the core refuses
+  const Peer host("10.9.0.1");
+  for (const std::size_t bytes : {1U, 2U, 3U, 19U}) {
+    this->got_tun_.clear();
+    send_link_layer("wgt0", std::string(bytes, 'E'));
+    host.send("10.9.0.2", 9, "after");
+    ASSERT_TRUE(this->turn_until([&] { return this->got_tun_.size() == 2; }));
+    EXPECT_EQ(this->got_tun_[0], std::string(bytes, 'E'));
+    EXPECT_EQ(this->got_tun_[1].substr(28), "after");
+  }
+  EXPECT_FALSE(this->gone_);
+}
+
 TYPED_TEST(EngineTunTest, ReadsTheLongestPackets) {
   ASSERT_TRUE(this->device_.set_mtu(65'535));
   const Peer host("10.9.0.1");

@@ -7,6 +7,8 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -149,5 +151,18 @@ class Peer {
   Fd fd_;
   std::uint16_t port_ = 0;
 };
+
+// Any bytes as a packet that leaves by the interface.
+inline void send_link_layer(const char* name, const std::string& bytes) {
+  const Fd fd{::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_IP))};
+  sockaddr_ll to{};
+  to.sll_family = AF_PACKET;
+  to.sll_protocol = htons(ETH_P_IP);
+  to.sll_ifindex = static_cast<int>(::if_nametoindex(name));
+  ASSERT_EQ(::sendto(fd.get(), bytes.data(), bytes.size(), 0,
+                     reinterpret_cast<const sockaddr*>(&to), sizeof to),
+            static_cast<ssize_t>(bytes.size()))
+      << std::strerror(errno);
+}
 
 }  // namespace wgring::tun::test

@@ -75,8 +75,11 @@ MutableBytes TunReader::next_room() noexcept {
                                        header_bytes_ + inner_packet_bytes_max);
 }
 
-void TunReader::accept(std::size_t bytes, Inbox& inbox, EngineCounters& counters) noexcept {
-  WG_ASSERT(bytes >= header_bytes_);
+bool TunReader::accept(std::size_t bytes, Inbox& inbox, EngineCounters& counters) noexcept {
+  if (bytes < header_bytes_) {
+    counters.tun_errors.add(EPROTO);
+    return false;
+  }
   noise::Plain packet;
   packet.data = slots_[slot_].data() + offset_bytes_ + packet_at;
   packet.bytes = static_cast<std::uint32_t>(bytes - header_bytes_);
@@ -88,6 +91,7 @@ void TunReader::accept(std::size_t bytes, Inbox& inbox, EngineCounters& counters
   const std::size_t end = offset_bytes_ + packet_at + packet.bytes + noise::plain_tailroom_bytes;
   offset_bytes_ = (end + alignment_bytes - 1) / alignment_bytes * alignment_bytes;
   counters.tun_read += 1;
+  return true;
 }
 
 TunNext TunReader::read(int fd, Inbox& inbox, EngineCounters& counters) noexcept {
@@ -103,7 +107,9 @@ TunNext TunReader::read(int fd, Inbox& inbox, EngineCounters& counters) noexcept
       }
       return settle_tun_read(static_cast<int>(-result), counters);
     }
-    accept(static_cast<std::size_t>(result), inbox, counters);
+    if (!accept(static_cast<std::size_t>(result), inbox, counters)) {
+      return TunNext::drained;  // not again at once: who gives such a read may give it for ever
+    }
   }
   return TunNext::more;
 }

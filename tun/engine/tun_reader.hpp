@@ -31,7 +31,8 @@ class TunReader {
   // Where the next packet may be read to; empty when the batch's buffers are used up.
   [[nodiscard]] MutableBytes next_room() noexcept;
   // `bytes` were read into next_room(): a packet, with the device's header where there is one.
-  void accept(std::size_t bytes, Inbox& inbox, EngineCounters& counters) noexcept;
+  // False: shorter than that header, which no kernel is known to give; counted as an error.
+  bool accept(std::size_t bytes, Inbox& inbox, EngineCounters& counters) noexcept;
   // Reads until the inbox or the buffers are full, or nothing is there.
   [[nodiscard]] TunNext read(int fd, Inbox& inbox, EngineCounters& counters) noexcept;
 
