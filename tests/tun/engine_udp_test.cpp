@@ -4,6 +4,9 @@
 #include <memory>
 #include <thread>
 
+#include <linux/net_tstamp.h>
+
+#include "denied.hpp"
 #include "engine_rig.hpp"
 
 namespace wgring::tun::test {
@@ -39,7 +42,48 @@ TYPED_TEST(EngineUdpTest, ReceivesFromBothFamilies) {
   ASSERT_TRUE(this->turn_until([&] { return this->got_udp_.size() == 2; }));
   EXPECT_EQ(this->got_udp_.back(), "by v6");
   EXPECT_EQ(this->last_source_, to_loopback(noise::Family::v6, v6.port()));
-  EXPECT_EQ(this->engine_->counters().udp_received, 2U);
+  v4.send("127.0.0.1", this->pair_.port(), "by v4 again");
+  ASSERT_TRUE(this->turn_until([&] { return this->got_udp_.size() == 3; }));
+  EXPECT_EQ(this->last_source_, to_loopback(noise::Family::v4, v4.port())) << "no byte of v6";
+  EXPECT_EQ(this->engine_->counters().udp_received, 3U);
+}
+
+TYPED_TEST(EngineUdpTest, ADatagramThatDoesNotSayWhereItCameToIsTakenAndAnswered) {  // H8
+  const int no = 0;
+  ASSERT_EQ(::setsockopt(this->pair_.v4(), IPPROTO_IP, IP_PKTINFO, &no, sizeof no), 0);
+  const Peer peer("127.0.0.1");
+  peer.send("127.0.0.1", this->pair_.port(), "from somewhere");
+  ASSERT_TRUE(this->turn_until([&] { return this->got_udp_.size() == 1; }));
+  EXPECT_EQ(this->last_destination_.ip.family, noise::Family::none);
+  this->add_train({.remote = this->last_source_, .source = this->last_destination_}, {"back"},
+                  this->pools_.packets());
+  this->submit();
+  EXPECT_EQ(peer.receive(), "back");
+}
+
+// More of them than there is room for: the kernel cuts, and what it cut may have been the size of
+// the segments.
+TYPED_TEST(EngineUdpTest, ADatagramWhoseControlMessagesAreCutIsDroppedAndCounted) {  // H8
+  const Peer peer("127.0.0.1");
+  const auto tell_more = [&](bool wanted) {
+    constexpr int timestamps = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+    for (const auto& [level, option, yes] : {std::tuple{SOL_SOCKET, SO_TIMESTAMPNS, 1},
+                                             {SOL_SOCKET, SO_TIMESTAMPING, timestamps},
+                                             {IPPROTO_IP, IP_RECVTTL, 1},
+                                             {IPPROTO_IP, IP_RECVORIGDSTADDR, 1}}) {
+      const int value = wanted ? yes : 0;
+      ASSERT_EQ(::setsockopt(this->pair_.v4(), level, option, &value, sizeof value), 0) << option;
+    }
+  };
+  tell_more(true);
+  peer.send("127.0.0.1", this->pair_.port(), "cut");
+  ASSERT_TRUE(this->turn_until([&] { return this->engine_->counters().udp_truncated == 1; }, 100));
+  EXPECT_TRUE(this->got_udp_.empty());
+  tell_more(false);
+  peer.send("127.0.0.1", this->pair_.port(), "whole");
+  ASSERT_TRUE(this->turn_until([&] { return !this->got_udp_.empty(); }));
+  EXPECT_EQ(this->got_udp_.back(), "whole");
+  EXPECT_EQ(this->engine_->counters().udp_truncated, 1U);
 }
 
 TYPED_TEST(EngineUdpTest, ReceivesTenThousandDatagramsInOrder) {
@@ -281,6 +325,37 @@ TYPED_TEST(EngineUdpTest, WithoutSocketsDatagramsAreDroppedAndCounted) {
   EXPECT_EQ(this->engine_->counters().udp_no_socket, 3U);
   this->turn();
   EXPECT_FALSE(this->fatal_);
+}
+
+// A machine whose kernel has no IPv6, or no IPv4.
+TYPED_TEST(EngineUdpTest, WithoutASocketOfItsFamilyADatagramIsDroppedAndCounted) {
+  using noise::Family;
+  for (const auto& [absent, number, present, address] :
+       {std::tuple{Family::v6, AF_INET6, Family::v4, "127.0.0.1"},
+        std::tuple{Family::v4, AF_INET, Family::v6, "::1"}}) {
+    const Peer peer(address);
+    const std::uint64_t before = this->engine_->counters().udp_no_socket;
+    UdpPair one;
+    with_denied({.call = SYS_socket,
+                 .error = EAFNOSUPPORT,
+                 .any_argument = false,
+                 .argument = static_cast<std::uint32_t>(number)},
+                [&] {
+                  auto opened = UdpPair::open(0, 0);
+                  ASSERT_TRUE(opened) << opened.error().what;
+                  one = std::move(*opened);
+                });
+    this->engine_->set_sockets(&one);
+    this->pair_ = std::move(one);
+    this->add_train({.remote = to_loopback(absent, peer.port()), .source = {}}, {"a", "b"},
+                    this->pools_.trains());
+    this->add_datagram(to_loopback(present, peer.port()), "c");
+    this->submit();
+    this->turn(1ms);
+    EXPECT_EQ(peer.receive(), "c");
+    EXPECT_EQ(this->engine_->counters().udp_no_socket, before + 2);
+    EXPECT_FALSE(this->fatal_);
+  }
 }
 
 // --- in a quiet turn, where effects may be kept for the call that sleeps ---
