@@ -1,12 +1,16 @@
-// A system call of one thread that fails when it is told to, for as many times, and else is made.
+// System calls of one thread that fail when they are told to, for as many times, and else are made.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <initializer_list>
 #include <thread>
+#include <utility>
+#include <vector>
 
+#include <errno.h>
 #include <gtest/gtest.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -27,18 +31,27 @@ class FailingCall {
     error_ = error;
     left_ = count;
   }
+  // From now on only this call of those installed, with this descriptor, fails.
+  void restrict_to(unsigned call, int fd) {
+    only_call_ = static_cast<int>(call);
+    only_fd_ = fd;
+  }
+  // Before each call that is made, on the thread that answers, while the other waits for it.
+  void set_hook(std::function<void()> hook) { hook_ = std::move(hook); }
   // Times that are still to come.
   [[nodiscard]] int left() const { return left_; }
 
   // For the calling thread, for good. Returns the descriptor on which the kernel asks.
-  [[nodiscard]] static Fd install(unsigned call) {
-    const std::array<sock_filter, 4> program{
-        sock_filter{BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
-        sock_filter{BPF_JMP | BPF_JEQ | BPF_K, 0, 1, call},
-        sock_filter{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_USER_NOTIF},
-        sock_filter{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
-    const sock_fprog filter{.len = program.size(),
-                            .filter = const_cast<sock_filter*>(program.data())};
+  [[nodiscard]] static Fd install(std::initializer_list<unsigned> calls) {
+    std::vector<sock_filter> program{
+        sock_filter{BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)}};
+    for (const unsigned call : calls) {
+      program.push_back(sock_filter{BPF_JMP | BPF_JEQ | BPF_K, 0, 1, call});
+      program.push_back(sock_filter{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_USER_NOTIF});
+    }
+    program.push_back(sock_filter{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW});
+    const sock_fprog filter{.len = static_cast<unsigned short>(program.size()),
+                            .filter = program.data()};
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
       return {};
     }
@@ -55,29 +68,43 @@ class FailingCall {
       }
       seccomp_notif_resp answer{};
       answer.id = question.id;
-      if (left_ > 0) {
+      if (left_ > 0 && concerns(question.data)) {
         left_ -= 1;
         answer.error = -error_;
       } else {
+        if (hook_) {
+          hook_();
+        }
         answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
       }
-      EXPECT_EQ(::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer), 0);
+      // Work of a ring may interrupt the call that waits for this: then it is made again.
+      if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) != 0) {
+        EXPECT_EQ(errno, ENOENT);
+        left_ += answer.error != 0 ? 1 : 0;
+      }
     }
   }
 
  private:
+  [[nodiscard]] bool concerns(const seccomp_data& call) const {
+    return only_call_ < 0 || (call.nr == only_call_ && static_cast<int>(call.args[0]) == only_fd_);
+  }
+
   std::atomic<int> error_{0};
   std::atomic<int> left_{0};
+  std::atomic<int> only_call_{-1};
+  std::atomic<int> only_fd_{-1};
+  std::function<void()> hook_;  // set before the first call that is to see it
 };
 
 // Runs the check on a thread of its own; this one answers.
 template <typename Check>
-void with_failing(unsigned call, Check check) {
+void with_failing(std::initializer_list<unsigned> calls, Check check) {
   FailingCall failing;
   constexpr int not_yet = -2;
   std::atomic<int> listener{not_yet};
   std::thread tried([&] {
-    Fd asked = FailingCall::install(call);
+    Fd asked = FailingCall::install(calls);
     listener = asked ? asked.get() : -1;
     listener.notify_one();
     if (asked) {
@@ -92,6 +119,11 @@ void with_failing(unsigned call, Check check) {
     failing.serve(asked.get());
   }
   tried.join();
+}
+
+template <typename Check>
+void with_failing(unsigned call, Check check) {
+  with_failing({call}, check);
 }
 
 }  // namespace wgring::tun::test

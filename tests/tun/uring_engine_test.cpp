@@ -1,7 +1,5 @@
 // What only the ring engines do: slots that are lent, a ring that is full or cannot be entered, and
 // a device that cannot be told not to wait.
-#include <filesystem>
-
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -10,24 +8,13 @@
 #include "denied.hpp"
 #include "engine_rig.hpp"
 #include "failing.hpp"
+#include "failing_ring.hpp"
 #include "tun/engine/uring_setup.hpp"
 
 namespace wgring::tun::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-// The descriptor of the one ring of this process.
-[[nodiscard]] int ring_of_process() {
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-    std::error_code closed;
-    if (std::filesystem::read_symlink(entry.path(), closed) == "anon_inode:[io_uring]") {
-      return std::stoi(entry.path().filename().string());
-    }
-  }
-  ADD_FAILURE() << "no ring";
-  return -1;
-}
 
 class UringEngineTest : public EngineRig<UringEngine> {
  protected:

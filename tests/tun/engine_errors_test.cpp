@@ -1,0 +1,267 @@
+// Each call of the packet path fails with each error that a kernel, a firewall or a driver has for
+// it, on each engine: it is counted, what was not concerned arrives, and nothing ends. H64.
+#include <memory>
+
+#include <sys/syscall.h>
+
+#include "engine_rig.hpp"
+#include "failing.hpp"
+#include "failing_ring.hpp"
+
+namespace wgring::tun::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int errors[] = {ENOBUFS,      ENOMEM,        EPERM,  EACCES,   ENETUNREACH,
+                          EHOSTUNREACH, EMSGSIZE,      EIO,    ENETDOWN, EINVAL,
+                          ECONNREFUSED, EADDRNOTAVAIL, ENODEV, ENXIO,    EPROTO,
+                          EFAULT,       ETIMEDOUT,     EINTR,  EAGAIN};
+
+// Not a loss: the call is made again.
+bool is_again(int error) { return error == EINTR || error == EAGAIN; }
+// Of a train, the others are still sent.
+bool is_of_one_datagram(int error) {
+  return error == EMSGSIZE || error == ENOBUFS || error == ENOMEM;
+}
+
+template <typename E>
+class EngineErrorsTest : public EngineRig<E> {
+ protected:
+  static constexpr bool has_ring = !std::is_same_v<E, EpollEngine>;
+  static constexpr bool receives_by_ring =
+      std::is_same_v<E, UringEngine> || std::is_same_v<E, UringNarrowEngine>;
+
+  // Once with each error, each time with an engine that knows of none yet, on the thread whose
+  // calls fail.
+  template <typename Check>
+  void with_each_error(std::initializer_list<unsigned> calls, Check check) {
+    this->engine_.reset();
+    with_failing(calls, [&](FailingCall& failing) {
+      for (const int error : errors) {
+        SCOPED_TRACE(std::strerror(error));
+        begin();
+        check(failing, error);
+        end();
+      }
+    });
+  }
+  template <typename Check>
+  void with_each_error_of_the_ring(Check check) {
+    FailingRing ring;
+    with_each_error({SYS_io_uring_enter}, [&](FailingCall& enter, int error) {
+      ring.find();
+      enter.set_hook([&] { ring.change(); });
+      check(ring, error);
+      ring.fail_none();
+    });
+  }
+  [[nodiscard]] const EngineCounters& counters() const { return this->engine_->counters(); }
+
+  // What the host sends into the tunnel goes on, and what the peers send.
+  void expect_all_goes_on() {
+    const Peer peer("127.0.0.1");
+    const Peer host("10.9.0.1");
+    this->got_udp_.clear();
+    this->got_tun_.clear();
+    peer.send("127.0.0.1", this->pair_.port(), "in");
+    host.send("10.9.0.2", 9, "out");
+    this->add_datagram(to_loopback(noise::Family::v4, peer.port()), "sent");
+    this->add_delivers({inner_udp(host.port(), "written")});
+    this->submit();
+    EXPECT_TRUE(
+        this->turn_until([&] { return has(this->got_udp_, "in") && has(this->got_tun_, "out"); }));
+    EXPECT_EQ(peer.receive(), "sent");
+    EXPECT_EQ(host.receive(), "written");
+  }
+
+ private:
+  static bool has(const std::vector<std::string>& all, const std::string& end) {
+    return std::ranges::any_of(all, [&](const std::string& one) { return one.ends_with(end); });
+  }
+  void begin() {
+    this->got_udp_.clear();
+    this->got_tun_.clear();
+    this->open_engine();
+    this->engine_->set_sockets(&this->pair_);
+  }
+  void end() {
+    expect_all_goes_on();
+    EXPECT_FALSE(this->fatal_);
+    EXPECT_FALSE(this->gone_);
+    this->inbox_.clear();
+    this->engine_.reset();
+  }
+};
+TYPED_TEST_SUITE(EngineErrorsTest, Engines, EngineNames);
+
+TYPED_TEST(EngineErrorsTest, OfSending) {
+  const Peer peer("127.0.0.1");
+  this->with_each_error({SYS_sendmmsg}, [&](FailingCall& sendmmsg, int error) {
+    sendmmsg.fail_next(error, 1);
+    this->add_train({.remote = to_loopback(noise::Family::v4, peer.port()), .source = {}},
+                    {"1", "2"}, this->pools_.trains());
+    this->submit();
+    EXPECT_EQ(sendmmsg.left(), 0);
+    this->turn(1ms);
+    const std::uint64_t lost = is_again(error) ? 0 : is_of_one_datagram(error) ? 1 : 2;
+    EXPECT_EQ(this->counters().send_errors[classify_errno(error)], lost);
+    EXPECT_EQ(this->counters().send_errors.sum(), lost);
+    EXPECT_EQ(this->counters().send_waits, error == EAGAIN ? 1U : 0U);
+    EXPECT_EQ(this->counters().udp_sent, 2 - lost);
+    for (std::uint64_t i = lost; i < 2; ++i) {
+      EXPECT_EQ(peer.receive(), std::to_string(i + 1));
+    }
+  });
+}
+
+TYPED_TEST(EngineErrorsTest, OfReceiving) {
+  const Peer peer("127.0.0.1");
+  constexpr std::uint32_t total = 100;  // more than any engine has lent to the kernel
+  this->with_each_error({SYS_recvmmsg}, [&](FailingCall& recvmmsg, int error) {
+    this->turn(1ms);
+    recvmmsg.fail_next(error, 1);
+    for (std::uint32_t i = 0; i < total; ++i) {
+      peer.send("127.0.0.1", this->pair_.port(), numbered(i));
+    }
+    EXPECT_TRUE(this->turn_until([&] { return this->got_udp_.size() == total; }));
+    EXPECT_EQ(recvmmsg.left(), 0);
+    EXPECT_EQ(this->counters().receive_errors[classify_errno(error)], is_again(error) ? 0U : 1U);
+    EXPECT_EQ(this->counters().receive_errors.sum(), is_again(error) ? 0U : 1U);
+  });
+}
+
+TYPED_TEST(EngineErrorsTest, OfReadingTun) {
+  const Peer host("10.9.0.1");
+  this->with_each_error({SYS_read}, [&](FailingCall& read, int error) {
+    read.restrict_to(SYS_read, this->device_.fd());
+    read.fail_next(error, 1);
+    for (std::uint32_t i = 0; i < 5; ++i) {
+      host.send("10.9.0.2", 9, numbered(i));
+    }
+    EXPECT_TRUE(this->turn_until([&] { return this->got_tun_.size() == 5; }));
+    EXPECT_EQ(read.left(), 0);
+    EXPECT_EQ(this->counters().tun_errors[classify_errno(error)], is_again(error) ? 0U : 1U);
+    EXPECT_EQ(this->counters().tun_errors.sum(), is_again(error) ? 0U : 1U);
+  });
+}
+
+TYPED_TEST(EngineErrorsTest, OfWritingTun) {
+  const Peer host("10.9.0.1");
+  FailingRing ring;
+  this->with_each_error({SYS_write, SYS_io_uring_enter}, [&](FailingCall& write, int error) {
+    if constexpr (TestFixture::has_ring) {
+      ring.find();
+      write.set_hook([&] { ring.change(); });
+      ring.fail(IORING_OP_WRITE, EOPNOTSUPP);  // as before 6.4: what follows is written directly
+    }
+    write.restrict_to(SYS_write, this->device_.fd());
+    write.fail_next(error, 1);
+    this->add_delivers({inner_udp(host.port(), "1"), inner_udp(host.port(), "2")});
+    this->submit();
+    ring.fail_none();
+    EXPECT_EQ(write.left(), 0);
+    const std::uint64_t lost = error == EINTR ? 0 : 1;
+    EXPECT_EQ(this->counters().tun_errors[classify_errno(error)], lost);
+    EXPECT_EQ(this->counters().tun_errors.sum(), lost);
+    EXPECT_EQ(this->counters().tun_written, 2 - lost);
+    for (std::uint64_t i = lost; i < 2; ++i) {
+      EXPECT_EQ(host.receive(), std::to_string(i + 1));
+    }
+  });
+}
+
+// --- the same by the ring ---
+
+TYPED_TEST(EngineErrorsTest, OfSendingByTheRing) {
+  if constexpr (TestFixture::has_ring) {
+    const Peer peer("127.0.0.1");
+    this->with_each_error_of_the_ring([&](FailingRing& ring, int error) {
+      this->turn(1ms);  // a quiet one: a lone datagram goes by the ring
+      ring.fail(IORING_OP_SENDMSG, error);
+      this->add_datagram(to_loopback(noise::Family::v4, peer.port()), "alone");
+      this->submit();
+      ring.fail_none();
+      this->turn(1ms);  // EAGAIN: the socket has room again
+      this->turn(1ms);
+      const std::uint64_t lost = is_again(error) ? 0 : 1;
+      EXPECT_EQ(this->counters().send_errors[classify_errno(error)], lost);
+      EXPECT_EQ(this->counters().send_errors.sum(), lost);
+      EXPECT_EQ(this->counters().send_waits, error == EAGAIN ? 1U : 0U);
+      EXPECT_EQ(peer.receive(lost == 0 ? 2000 : 0), lost == 0 ? "alone" : "");
+    });
+  }
+}
+
+TYPED_TEST(EngineErrorsTest, OfReceivingByTheRing) {
+  if constexpr (TestFixture::receives_by_ring) {
+    const Peer peer("127.0.0.1");
+    this->with_each_error_of_the_ring([&](FailingRing& ring, int error) {
+      ring.fail(IORING_OP_RECVMSG, error);
+      peer.send("127.0.0.1", this->pair_.port(), "first");
+      this->turn(1ms);
+      this->turn(1ms);
+      ring.fail_none();
+      EXPECT_TRUE(this->turn_until([&] { return this->got_udp_.size() == 1; }));
+      const EngineCounters& counters = this->counters();
+      if (error == ENOBUFS) {  // what it says where the kernel has used all slots
+        EXPECT_GT(counters.receive_ring_empty, 0U);
+      } else if (!is_again(error)) {
+        EXPECT_GT(counters.receive_errors[classify_errno(error)], 0U);
+      }
+    });
+  }
+}
+
+TYPED_TEST(EngineErrorsTest, OfReadingTunByTheRing) {
+  if constexpr (TestFixture::has_ring) {
+    const Peer host("10.9.0.1");
+    this->with_each_error_of_the_ring([&](FailingRing& ring, int error) {
+      ring.fail(IORING_OP_READ, error);
+      host.send("10.9.0.2", 9, "first");
+      this->turn(1ms);
+      ring.fail_none();
+      EXPECT_TRUE(this->turn_until([&] { return this->got_tun_.size() == 1; }));
+      if (!is_again(error)) {
+        EXPECT_GT(this->counters().tun_errors[classify_errno(error)], 0U);
+      }
+    });
+  }
+}
+
+TYPED_TEST(EngineErrorsTest, OfWritingTunByTheRing) {
+  if constexpr (TestFixture::has_ring) {
+    const Peer host("10.9.0.1");
+    this->with_each_error_of_the_ring([&](FailingRing& ring, int error) {
+      ring.fail(IORING_OP_WRITE, error);
+      this->add_delivers({inner_udp(host.port(), "1"), inner_udp(host.port(), "2")});
+      this->submit();
+      ring.fail_none();
+      this->add_delivers({inner_udp(host.port(), "3")});
+      this->submit();
+      EXPECT_EQ(this->counters().tun_errors[classify_errno(error)], 2U);
+      EXPECT_EQ(this->counters().tun_written, 1U);
+      EXPECT_EQ(host.receive(), "3");
+    });
+  }
+}
+
+// Readiness itself cannot be asked for: memory is short.
+TYPED_TEST(EngineErrorsTest, OfPollingByTheRing) {
+  if constexpr (TestFixture::has_ring) {
+    this->with_each_error_of_the_ring([&](FailingRing& ring, int error) {
+      ring.fail(IORING_OP_READ, EAGAIN);  // from then on TUN is polled
+      this->turn(1ms);
+      ring.fail(IORING_OP_POLL_ADD, error);
+      for (int i = 0; i < 5; ++i) {
+        this->turn(1ms);
+      }
+      if (!is_again(error)) {  // then no look is spared, and nothing waits for the ring
+        this->expect_all_goes_on();
+      }
+    });
+  }
+}
+
+}  // namespace
+}  // namespace wgring::tun::test
