@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -217,10 +218,15 @@ Status Interface::try_sockets() {
   return {};
 }
 
+// Want of memory is a failure like others: the set that led here is half applied already.
 void Interface::reopen_sockets() {
-  if (const Status opened = try_sockets(); !opened) {
-    log_error("no UDP sockets on port {}: {}; tried again until the link goes down", listen_port_,
-              error_text(opened.error()));
+  try {
+    if (const Status opened = try_sockets(); !opened) {
+      log_error("no UDP sockets on port {}: {}; tried again until the link goes down", listen_port_,
+                error_text(opened.error()));
+    }
+  } catch (const std::bad_alloc&) {
+    // Not even the line can be written.
   }
 }
 

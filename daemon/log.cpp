@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <new>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -60,7 +61,11 @@ void open_log(LogTarget target, LogLevel level, const std::string& interface_nam
 void write_log(LogLevel level, fmt::string_view format, fmt::format_args arguments) {
   spdlog::logger& logger = *spdlog::default_logger_raw();
   if (logger.should_log(spdlog_level(level))) {
-    logger.log(spdlog_level(level), fmt::vformat(format, arguments));
+    try {
+      logger.log(spdlog_level(level), fmt::vformat(format, arguments));
+    } catch (const std::bad_alloc&) {
+      // A line for which there is no memory is lost, and nothing else by it.
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -26,6 +27,17 @@ struct PeerSection {
 
 // Applied in the order: private key, port, mark, replace_peers, then the sections in sequence.
 struct SetRequest {
+  // An empty deque has memory of its own: to make or to move one may throw, this does not.
+  void clear() noexcept {
+    private_key.reset();
+    listen_port.reset();
+    fwmark.reset();
+    replace_peers = false;
+    give_back(peers);
+    give_back(preshared_keys);
+    std::vector<noise::AllowedIpChange>().swap(prefixes);
+  }
+
   std::optional<crypto::Secret<32>> private_key;  // all zero: remove the identity
   std::optional<std::uint16_t> listen_port;       // 0: any free one
   std::optional<std::uint32_t> fwmark;            // 0: none
@@ -34,6 +46,16 @@ struct SetRequest {
   std::deque<PeerSection> peers;
   std::deque<crypto::Secret<32>> preshared_keys;
   std::vector<noise::AllowedIpChange> prefixes;
+
+ private:
+  template <typename T>
+  static void give_back(std::deque<T>& deque) noexcept {
+    try {
+      std::deque<T>().swap(deque);
+    } catch (const std::bad_alloc&) {
+      deque.clear();
+    }
+  }
 };
 
 }  // namespace wgring::daemon

@@ -93,7 +93,7 @@ void UapiParser::reset() noexcept {
   wipe_partial();
   verb_ = Verb::none;
   refusal_ = {};
-  request_ = {};
+  request_.clear();
   request_bytes_ = 0;
   line_number_ = 0;
 }

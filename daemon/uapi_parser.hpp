@@ -42,7 +42,7 @@ class UapiParser {
     std::size_t taken_bytes;
   };
 
-  explicit UapiParser(ScopeResolver resolver) noexcept : resolver_(resolver) {}
+  explicit UapiParser(ScopeResolver resolver) : resolver_(resolver) {}
   UapiParser(const UapiParser&) = delete;
   UapiParser& operator=(const UapiParser&) = delete;
   ~UapiParser() { reset(); }
@@ -58,7 +58,7 @@ class UapiParser {
   [[nodiscard]] const Refusal* refusal() const noexcept {
     return refusal_.errno_value == 0 ? nullptr : &refusal_;
   }
-  [[nodiscard]] SetRequest take_set() noexcept { return std::move(request_); }
+  [[nodiscard]] SetRequest take_set() { return std::move(request_); }
 
  private:
   struct KeyRule;

@@ -1,6 +1,7 @@
 #include "daemon/uapi_server.hpp"
 
 #include <cerrno>
+#include <new>
 
 #include <fcntl.h>
 
@@ -38,6 +39,7 @@ void UapiServer::start(int listening_fd) {
     fail_setup("cannot duplicate the configuration socket: {}", errno_text(errno));
   }
   acceptor_.assign(Protocol(), duplicate);
+  acceptor_.non_blocking(true);
   accept_next();
 }
 
@@ -50,26 +52,40 @@ void UapiServer::stop() {
   }
 }
 
+// Not async_accept(): that allocates where nobody could catch what it throws.
 void UapiServer::accept_next() {
-  acceptor_.async_accept([this](const boost::system::error_code& error, Protocol::socket socket) {
-    if (error == asio::error::operation_aborted || !acceptor_.is_open()) {
-      return;
-    }
+  acceptor_.async_wait(Protocol::acceptor::wait_read,
+                       [this](const boost::system::error_code& error) {
+                         if (error != asio::error::operation_aborted && acceptor_.is_open()) {
+                           accept_one();
+                         }
+                       });
+}
+
+void UapiServer::accept_one() {
+  boost::system::error_code error;
+  try {
+    Protocol::socket socket(io_);
+    acceptor_.accept(socket, error);
     if (!error) {
       on_accepted(std::move(socket));
+    }
+  } catch (const std::bad_alloc&) {
+    log_error("configuration socket: out of memory, a connection was closed");
+  }
+  if (!error || error == asio::error::would_block) {
+    accept_next();
+    return;
+  }
+  if (error.value() != ECONNABORTED) {
+    log_error("configuration socket: accept(): {}", error.message());
+    drop_longest_idle();
+  }
+  accept_pause_.expires_after(accept_pause);
+  accept_pause_.async_wait([this](const boost::system::error_code& cancelled) {
+    if (!cancelled && acceptor_.is_open()) {
       accept_next();
-      return;
     }
-    if (error.value() != ECONNABORTED) {
-      log_error("configuration socket: accept(): {}", error.message());
-      drop_longest_idle();
-    }
-    accept_pause_.expires_after(accept_pause);
-    accept_pause_.async_wait([this](const boost::system::error_code& cancelled) {
-      if (!cancelled && acceptor_.is_open()) {
-        accept_next();
-      }
-    });
   });
 }
 
@@ -77,13 +93,9 @@ void UapiServer::on_accepted(Protocol::socket socket) {
   if (sessions_.size() >= limits_.sessions_max) {
     drop_longest_idle();
   }
-  try {
-    const auto session = std::make_shared<UapiSession>(*this, std::move(socket));
-    sessions_.push_back(session);
-    session->start(std::prev(sessions_.end()));
-  } catch (const std::bad_alloc&) {
-    log_error("configuration socket: out of memory, a connection was closed");
-  }
+  const auto session = std::make_shared<UapiSession>(*this, std::move(socket));
+  sessions_.push_back(session);
+  session->start(std::prev(sessions_.end()));
 }
 
 // Connections between requests go first; the least recently active stand in front.

@@ -48,6 +48,7 @@ class UapiServer {
   using Sessions = std::list<std::shared_ptr<UapiSession>>;
 
   void accept_next();
+  void accept_one();
   void on_accepted(boost::asio::local::stream_protocol::socket socket);
   void drop_longest_idle();
   void touch(UapiSession& session) noexcept;  // the most recently active is last

@@ -38,7 +38,18 @@ void UapiSession::wipe_buffer() noexcept {
 
 void UapiSession::start(Place place) {
   place_ = place;
-  read_more();
+  attempt([this] { read_more(); });
+}
+
+// What a handler does. Where memory is wanting, its own connection ends by that.
+template <typename Work>
+void UapiSession::attempt(Work work) {
+  try {
+    work();
+  } catch (const std::bad_alloc&) {
+    close();
+    log_error("configuration socket: out of memory, a connection was closed");
+  }
 }
 
 void UapiSession::close() {
@@ -66,34 +77,29 @@ void UapiSession::read_more() {
                               return;
                             }
                             if (error) {
-                              self->on_end_of_input();
+                              self->attempt([&] { self->on_end_of_input(); });
                               return;
                             }
                             self->server_.touch(*self);
                             self->unread_first_ = 0;
                             self->unread_end_ = bytes;
-                            self->take_unread();
+                            self->attempt([&] { self->take_unread(); });
                           });
 }
 
 // Parses what was read up to the end of a request, then answers; on_written() comes back here.
 void UapiSession::take_unread() {
-  try {
-    const std::string_view unread{buffer_.data() + unread_first_, unread_end_ - unread_first_};
-    const UapiParser::Fed fed = parser_.feed(unread);
-    crypto::wipe({reinterpret_cast<std::uint8_t*>(buffer_.data()) + unread_first_,  // NOLINT: bytes
-                  fed.taken_bytes});
-    unread_first_ += fed.taken_bytes;
-    if (fed.progress == UapiParser::Progress::more) {
-      read_more();
-      return;
-    }
-    closing_ = fed.progress == UapiParser::Progress::broken;
-    answer();
-  } catch (const std::bad_alloc&) {
-    log_error("configuration socket: out of memory for a request, nothing changed");
-    close();
+  const std::string_view unread{buffer_.data() + unread_first_, unread_end_ - unread_first_};
+  const UapiParser::Fed fed = parser_.feed(unread);
+  crypto::wipe({reinterpret_cast<std::uint8_t*>(buffer_.data()) + unread_first_,  // NOLINT: bytes
+                fed.taken_bytes});
+  unread_first_ += fed.taken_bytes;
+  if (fed.progress == UapiParser::Progress::more) {
+    read_more();
+    return;
   }
+  closing_ = fed.progress == UapiParser::Progress::broken;
+  answer();
 }
 
 // Half a request is no request: nothing of it was applied.
@@ -119,7 +125,9 @@ void UapiSession::answer() {
   }
 }
 
+// Room for the answer first: for want of it a set that was applied would go without one.
 void UapiSession::answer_set() {
+  TextBuffer& text = add_text(errno_text_bytes_max);
   const SetRequest request = parser_.take_set();
   const Status applied = server_.target_.apply(request);
   if (!applied) {
@@ -128,7 +136,9 @@ void UapiSession::answer_set() {
              port ? fmt::format("listen_port={}: ", *request.listen_port) : "",
              error_text(applied.error()));
   }
-  reply(applied ? 0 : applied.error().errno_value, ErrnoSign::negative);
+  append_errno(text, applied ? 0 : applied.error().errno_value, ErrnoSign::negative);
+  streaming_ = false;
+  write_text();
 }
 
 // A `set` comes between two handlers: what one of them reads is of one moment.
@@ -196,7 +206,7 @@ void UapiSession::write_text() {
   const std::string_view rest = texts_.front().view().substr(written_bytes_);
   socket_.async_write_some(asio::buffer(rest.data(), rest.size()),
                            [self = shared_from_this()](const error_code& error, std::size_t bytes) {
-                             self->on_written(error, bytes);
+                             self->attempt([&] { self->on_written(error, bytes); });
                            });
 }
 
@@ -223,13 +233,7 @@ void UapiSession::on_written(const error_code& error, std::size_t bytes) {
 
 void UapiSession::on_text_written() {
   if (texts_.empty() && streaming_) {
-    try {
-      add_page();
-    } catch (const std::bad_alloc&) {
-      log_error("configuration socket: out of memory for a reply");
-      close();
-      return;
-    }
+    add_page();
   }
   if (!texts_.empty()) {
     write_text();

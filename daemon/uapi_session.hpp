@@ -41,6 +41,8 @@ class UapiSession : public std::enable_shared_from_this<UapiSession> {
  private:
   static constexpr std::size_t read_bytes_max = 16 * 1024;
 
+  template <typename Work>
+  void attempt(Work work);
   void read_more();
   void take_unread();
   void on_end_of_input();

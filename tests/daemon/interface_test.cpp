@@ -2,10 +2,9 @@
 #include "daemon/interface.hpp"
 
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <cstdint>
-#include <cstdlib>
+#include <functional>
 #include <memory>
 #include <new>
 #include <string>
@@ -16,41 +15,10 @@
 
 #include "crypto/self_test.hpp"
 #include "daemon/uapi_parser.hpp"
+#include "tests/daemon/allocations.hpp"
 #include "tests/support/memory.hpp"
 #include "tun/entropy.hpp"
 #include "tun/fd.hpp"
-
-// The thread sanitizer brings operators of its own, which the linker takes for the same.
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define WG_TEST_OPERATORS_TAKEN
-#endif
-#endif
-
-#ifndef WG_TEST_OPERATORS_TAKEN
-namespace {
-
-// Allocations beyond it throw: memory that runs out at will.
-std::atomic<std::size_t> largest_allocation = SIZE_MAX;
-
-}  // namespace
-
-// Out of line: the compiler would see malloc() beside delete.
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-  void* const memory = bytes > largest_allocation ? nullptr : std::malloc(bytes);
-  if (memory == nullptr) {
-    throw std::bad_alloc();
-  }
-  return memory;
-}
-[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t& /*tag*/) noexcept {
-  return bytes > largest_allocation ? nullptr : std::malloc(bytes);
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t /*bytes*/) noexcept {
-  std::free(memory);
-}
-#endif
 
 namespace wgring::daemon {
 namespace {
@@ -91,6 +59,15 @@ class InterfaceTest : public testing::TestWithParam<std::size_t> {
  protected:
   InterfaceTest() {
     EXPECT_TRUE(crypto::initialise());
+    const Status started = start();
+    EXPECT_TRUE(started);
+  }
+
+  // Anew, without a peer and with the link down.
+  Status start() {
+    interface_.reset();
+    shards_.reset();
+    tuns_.clear();
     std::vector<int> queues;
     for (std::size_t i = 0; i < GetParam(); ++i) {
       std::array<int, 2> ends{};
@@ -105,9 +82,12 @@ class InterfaceTest : public testing::TestWithParam<std::size_t> {
                                        .memory = memory_.source(),
                                        .entropy = tun::system_entropy()},
                                       queues);
-    EXPECT_TRUE(started);
+    if (!started) {
+      return std::unexpected(started.error());
+    }
     shards_ = std::move(*started);
     interface_ = std::make_unique<Interface>(*shards_, tun::ReceiveRuns::on);
+    return {};
   }
 
   // The errno of the set; 0: applied.
@@ -140,6 +120,46 @@ class InterfaceTest : public testing::TestWithParam<std::size_t> {
     } while (!page.last);
     return text;
   }
+
+  // Applies a set that changes everything, again and again from the same state, with want of memory
+  // at another place each time. If it was not applied, nothing was.
+  struct Attempt {
+    bool applied;
+    bool is_last;  // there was no want of memory any more
+  };
+  void expect_all_or_nothing(const std::function<Attempt(std::size_t number)>& apply) {
+    std::size_t attempt = 0;
+    for (bool is_last = false; !is_last; ++attempt) {
+      ASSERT_LT(attempt, 5000U);
+      SCOPED_TRACE(attempt);
+      ASSERT_TRUE(start());
+      interface_->set_link(Link::up);
+      ASSERT_EQ(set("fwmark=7\n" + key_line("private_key", 64) + key_line("public_key", 1) +
+                    "allowed_ip=10.0.0.0/8\n"),
+                0);
+      const DeviceStatus before = device();
+      const auto [applied, last] = apply(attempt);
+      is_last = last;
+      const DeviceStatus after = device();
+      EXPECT_EQ(after.fwmark, applied ? 8U : 7U);
+      EXPECT_EQ(mark_of_sockets(after.listen_port), static_cast<int>(after.fwmark));
+      EXPECT_EQ(after.listen_port != before.listen_port, applied);
+      EXPECT_EQ(crypto::ct_equal(after.private_key.view(), before.private_key.view()), !applied);
+      EXPECT_EQ(after.peer_count, applied ? many + 1 : 1U);
+      EXPECT_EQ(applied ? "" : peers(), applied ? "" : "1:1");
+    }
+    EXPECT_GT(attempt, 3U);
+  }
+  [[nodiscard]] static std::string change_of_everything() {
+    std::string body =
+        "fwmark=8\nlisten_port=" + std::to_string(free_port()) + "\n" + key_line("private_key", 65);
+    for (std::uint32_t i = 0; i < many; ++i) {
+      body += key_line("public_key", i + 2) + "persistent_keepalive_interval=0\nallowed_ip=10." +
+              std::to_string(i / 256) + "." + std::to_string(i % 256) + ".0/24\n";
+    }
+    return body;
+  }
+  static constexpr std::uint32_t many = 300;
 
   std::vector<tun::Fd> tuns_;  // socket pairs, both ends
   test::TestMemory memory_;
@@ -331,13 +351,87 @@ TEST_P(InterfaceTest, WantOfMemoryTakesBackTheMark) {
     key[0] = 1;
     store_be32(&key[28], 1);
   }
-  largest_allocation = 1 << 20;
+  test::limit_allocations(1 << 20);
   EXPECT_THROW(static_cast<void>(interface_->apply(request)), std::bad_alloc);
-  largest_allocation = SIZE_MAX;
+  test::limit_allocations(SIZE_MAX);
   EXPECT_EQ(device().fwmark, 7U);
   EXPECT_EQ(mark_of_sockets(device().listen_port), 7);
 }
+
+TEST_P(InterfaceTest, WantOfMemoryAtAnyAllocationAppliesNothing) {  // H73
+  const std::string body = change_of_everything();
+  expect_all_or_nothing([&](std::size_t attempt) {
+    test::fail_allocation(attempt);
+    bool applied = true;
+    try {
+      EXPECT_EQ(set(body), 0);
+    } catch (const std::bad_alloc&) {
+      applied = false;
+    }
+    return Attempt{.applied = applied, .is_last = !test::forget_failing_allocation()};
+  });
+}
+
+// The set that opens them anew on its way has already been applied by then.
+TEST_P(InterfaceTest, WantOfMemoryWhileThereAreNoSocketsAppliesAllOrNothing) {  // H73
+  for (std::size_t attempt = 0, last = 0; last == 0; ++attempt) {
+    SCOPED_TRACE(attempt);
+    ASSERT_LT(attempt, 100U);
+    ASSERT_TRUE(start());
+    {
+      const auto busy = tun::UdpPair::open(0, 0);
+      ASSERT_TRUE(busy);
+      ASSERT_EQ(set("listen_port=" + std::to_string(busy->port()) + "\n"), 0);
+      interface_->set_link(Link::up);
+    }
+    test::fail_allocation(attempt);
+    bool applied = true;
+    try {
+      EXPECT_EQ(set("fwmark=8\n" + key_line("private_key", 64) + key_line("public_key", 1)), 0);
+    } catch (const std::bad_alloc&) {
+      applied = false;
+    }
+    last = test::forget_failing_allocation() ? 0 : attempt;
+    const DeviceStatus after = device();
+    EXPECT_EQ(after.fwmark, applied ? 8U : 0U);
+    EXPECT_EQ(crypto::ct_is_zero(after.private_key.view()), !applied);
+    EXPECT_EQ(peers(), applied ? "1:0" : "");
+    interface_->retry_sockets();
+    EXPECT_FALSE(tun::UdpPair::open(device().listen_port, 0)) << "there they are";
+  }
+}
 #endif
+
+TEST_P(InterfaceTest, WantOfPagesAtAnyStepAppliesNothing) {  // H73
+  const std::string body = change_of_everything();
+  expect_all_or_nothing([&](std::size_t attempt) {
+    memory_.fail_steps(attempt);
+    const int result = set(body);
+    memory_.fail_steps(test::TestMemory::unlimited);
+    EXPECT_TRUE(result == 0 || result == ENOMEM);
+    return Attempt{.applied = result == 0, .is_last = result == 0};
+  });
+}
+
+TEST_P(InterfaceTest, WantOfPagesAtAnyStepOfTheStartIsTold) {  // H73
+  interface_.reset();
+  shards_.reset();
+  std::size_t steps = 0;
+  for (;; ++steps) {
+    SCOPED_TRACE(steps);
+    ASSERT_LT(steps, 1000U);
+    memory_.fail_steps(steps);
+    const Status started = start();
+    memory_.fail_steps(test::TestMemory::unlimited);
+    if (started) {
+      break;
+    }
+    EXPECT_EQ(started.error().errno_value, ENOMEM);
+    EXPECT_EQ(memory_.reservations(), 0U);
+  }
+  EXPECT_GT(steps, 5U);
+  EXPECT_EQ(set(key_line("public_key", 1)), 0);
+}
 
 TEST_P(InterfaceTest, SectionsOfPeersThatAreThereNeedNoRoom) {
   EXPECT_EQ(set(key_line("public_key", 1)), 0);

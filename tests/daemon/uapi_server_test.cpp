@@ -5,6 +5,7 @@
 #include <boost/asio/connect.hpp>
 #include <cerrno>
 #include <deque>
+#include <future>
 #include <set>
 #include <string>
 #include <thread>
@@ -14,6 +15,7 @@
 #include <sys/un.h>
 
 #include "daemon/uapi_socket.hpp"
+#include "tests/daemon/allocations.hpp"
 #include "tests/daemon/temporary_directory.hpp"
 #include "tun/fd.hpp"
 
@@ -152,6 +154,16 @@ class UapiServerTest : public testing::Test {
     }
   }
   Client client() { return Client(socket_.path()); }
+  // On the server's thread, between two handlers.
+  template <typename Work>
+  void on_server(Work work) {
+    std::promise<void> done;
+    boost::asio::post(io_, [&] {
+      work();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
 
   TemporaryDirectory directory_;
   UapiSocket socket_;
@@ -167,6 +179,36 @@ TEST_F(UapiServerTest, SetThenGetOnOneConnection) {
   EXPECT_EQ(one.ask("set=1\nfwmark=7\n\n"), "errno=0\n\n");
   EXPECT_EQ(one.ask("get=1\n\n"), "fwmark=7\nerrno=0\n\n");
 }
+
+#ifndef WG_TEST_OPERATORS_TAKEN
+TEST_F(UapiServerTest, WantOfMemoryAtAnyAllocationEndsThatConnectionAlone) {  // H73
+  start();
+  Client bystander = client();
+  bystander.ask("set=1\nfwmark=1\n\n");
+  for (const std::string_view ask : {"set=1\nfwmark=", "get=1\n"}) {
+    bool failed = true;
+    for (std::size_t attempt = 0; failed; ++attempt) {
+      SCOPED_TRACE(attempt);
+      ASSERT_LT(attempt, 100U);
+      const std::string before = bystander.ask("get=1\n\n");
+      const std::string number = std::to_string(attempt + 100);
+      const bool sets = ask.starts_with("set");
+      on_server([&] { test::fail_allocation(attempt); });
+      Client one = client();
+      const std::string reply = one.ask(std::string(ask) + (sets ? number + "\n" : "") + "\n");
+      on_server([&] { failed = test::forget_failing_allocation(); });
+      const std::string after = bystander.ask("get=1\n\n");
+      if (reply == "<closed>") {
+        EXPECT_TRUE(failed);
+        EXPECT_EQ(after, before) << "a set that was applied is answered";
+      } else {
+        EXPECT_EQ(reply, sets ? "errno=0\n\n" : before);
+        EXPECT_EQ(after, sets ? "fwmark=" + number + "\nerrno=0\n\n" : before);
+      }
+    }
+  }
+}
+#endif
 
 TEST_F(UapiServerTest, PipelinedRequestsAreAnsweredInOrder) {
   start();

@@ -12,9 +12,15 @@ MemorySource TestMemory::source() noexcept {
   return {.context = this, .reserve = &reserve, .commit = &commit, .release = &release};
 }
 
+bool TestMemory::take_step() noexcept {
+  const bool taken = steps_left_ > 0;
+  steps_left_ -= taken && steps_left_ != unlimited ? 1 : 0;
+  return taken;
+}
+
 std::uint8_t* TestMemory::reserve(void* context, std::size_t bytes) noexcept {
   auto& self = *static_cast<TestMemory*>(context);
-  if (self.refuses_) {
+  if (self.refuses_ || !self.take_step()) {
     return nullptr;
   }
   void* const base =
@@ -34,6 +40,9 @@ bool TestMemory::commit(void* context, std::uint8_t* base, std::size_t committed
   WG_ASSERT(found != self.blocks_.end());
   WG_ASSERT(found->second.committed == committed);
   WG_ASSERT(wanted > committed && wanted <= found->second.reserved);
+  if (!self.take_step()) {
+    return false;
+  }
   const std::size_t more = wanted - committed;
   if (self.committed_ > self.budget_ || more > self.budget_ - self.committed_) {
     return false;

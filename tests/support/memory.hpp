@@ -24,6 +24,8 @@ class TestMemory {
   [[nodiscard]] MemorySource source() noexcept;
   // Commits beyond this fail from now on; what is committed already stays.
   void set_commit_budget(std::size_t bytes) noexcept { budget_ = bytes; }
+  // After so many more, reservations and commits fail; unlimited: none does.
+  void fail_steps(std::size_t after) noexcept { steps_left_ = after; }
   void refuse_reservations(bool refuse) noexcept { refuses_ = refuse; }
   [[nodiscard]] std::size_t committed_bytes() const noexcept { return committed_; }
   [[nodiscard]] std::size_t reservations() const noexcept { return blocks_.size(); }
@@ -34,6 +36,9 @@ class TestMemory {
                      std::size_t wanted) noexcept;
   static void release(void* context, std::uint8_t* base, std::size_t bytes) noexcept;
 
+  // False: it fails.
+  [[nodiscard]] bool take_step() noexcept;
+
   struct Block {
     std::size_t reserved = 0;
     std::size_t committed = 0;
@@ -41,6 +46,7 @@ class TestMemory {
   std::unordered_map<std::uint8_t*, Block> blocks_;
   std::size_t budget_;
   std::size_t committed_ = 0;
+  std::size_t steps_left_ = unlimited;
   bool refuses_ = false;
 };
 
