@@ -40,6 +40,11 @@ BANS = (
         "the injected Now of base/time.hpp"),
     Ban(r"\bstd::(function|shared_ptr|weak_ptr|map|unordered_map)\b",
         "a template parameter or plain pointer; an owner; a table of base/", rooms=source.CORE),
+    Ban(r"\b(std::)?(size_t|uintptr_t|uint32_t|unsigned( long| int)?|int|long)\s+(\w*_)?counter_?"
+        r"\s*[;={,)]", "std::uint64_t: nonces repeat where a counter has 32 bits",
+        rooms=source.CORE, allowed={"noise/messages.hpp": 1}),  # an offset
+    Ban(r"\b(system|popen|exec(v|l|ve|vp|vpe|le|lp|veat)|fexecve|posix_spawnp?)\s*\(",
+        "no other program: what comes from outside would reach it"),
     Ban(r"\bassert\s*\(", "WG_ASSERT, which stays on in release"),
     Ban(r"#\s*pragma\s+(?!once)", "code that needs no pragma"),
     Ban(r"\busing\s+namespace\s+(?!std::(\w+::)*\w*literals)",

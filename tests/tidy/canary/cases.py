@@ -53,6 +53,12 @@ BANNED = [
     ({"noise/a.hpp": "std::map<int, int> f;\n"}, "a table of base/"),
     ({"tun/a.cpp": "auto f() { return std::chrono::steady_clock::now(); }\n"}, "injected Now"),
     ({"base/a.cpp": "void f() { assert(true); }\n"}, "WG_ASSERT"),
+    ({"noise/a.hpp": "struct A { std::size_t sending_counter = 0; };\n"}, "nonces repeat"),
+    ({"noise/a.cpp": "void f(unsigned long counter) noexcept;\n"}, "nonces repeat"),
+    ({"daemon/a.cpp": "void f() { ::system(\"ip link\"); }\n"}, "no other program"),
+    ({"tun/a.cpp": "void f() { execlp(a, b); }\n"}, "no other program"),
+    ({"noise/a.hpp": "std::uint64_t counter = 0;\nstd::size_t counters = 0;\n"
+                     "auto a = system_entropy();\n"}, None),
     ({"tests/noise/a_test.cpp": "void f() { GTEST_SKIP(); }\n"}, "a test that runs"),
     ({"tests/net/test_a.py": "import pytest\npytest.skip('no')\n"}, "a test that runs"),
     ({"noise/a.cpp": "// TODO: later\n"}, "the thing itself"),
