@@ -4,10 +4,12 @@
 #include <new>
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include "daemon/log.hpp"
 #include "daemon/setup_error.hpp"
 #include "daemon/uapi_session.hpp"
+#include "tun/fd.hpp"
 
 namespace wgring::daemon {
 namespace {
@@ -39,7 +41,6 @@ void UapiServer::start(int listening_fd) {
     fail_setup("cannot duplicate the configuration socket: {}", errno_text(errno));
   }
   acceptor_.assign(Protocol(), duplicate);
-  acceptor_.non_blocking(true);
   accept_next();
 }
 
@@ -52,7 +53,8 @@ void UapiServer::stop() {
   }
 }
 
-// Not async_accept(): that allocates where nobody could catch what it throws.
+// Not async_accept(): that allocates where nobody could catch what it throws, and leaves the
+// descriptor open for whoever is executed.
 void UapiServer::accept_next() {
   acceptor_.async_wait(Protocol::acceptor::wait_read,
                        [this](const boost::system::error_code& error) {
@@ -63,22 +65,30 @@ void UapiServer::accept_next() {
 }
 
 void UapiServer::accept_one() {
-  boost::system::error_code error;
-  try {
-    Protocol::socket socket(io_);
-    acceptor_.accept(socket, error);
-    if (!error) {
-      on_accepted(std::move(socket));
+  tun::Fd accepted(
+      ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  const int error = accepted ? 0 : errno;
+  if (error == 0) {
+    try {
+      Protocol::socket socket(io_);
+      boost::system::error_code refused;
+      socket.assign(Protocol(), accepted.get(), refused);
+      if (refused) {
+        log_error("configuration socket: a connection was closed: {}", refused.message());
+      } else {
+        static_cast<void>(accepted.release());
+        on_accepted(std::move(socket));
+      }
+    } catch (const std::bad_alloc&) {
+      log_error("configuration socket: out of memory, a connection was closed");
     }
-  } catch (const std::bad_alloc&) {
-    log_error("configuration socket: out of memory, a connection was closed");
   }
-  if (!error || error == asio::error::would_block) {
+  if (error == 0 || error == EAGAIN || error == EINTR) {
     accept_next();
     return;
   }
-  if (error.value() != ECONNABORTED) {
-    log_error("configuration socket: accept(): {}", error.message());
+  if (error != ECONNABORTED) {
+    log_error("configuration socket: accept(): {}", errno_text(error));
     drop_longest_idle();
   }
   accept_pause_.expires_after(accept_pause);

@@ -6,6 +6,7 @@
 """
 
 import os
+import pathlib
 import select
 
 import pytest
@@ -107,6 +108,31 @@ def test_descriptor_that_is_no_tun_is_refused(lab, ours):
     result = space.run(*ours.argv("wg0", "-f"), env={"WG_TUN_FD": "0"}, check=False)
     assert result.code == 1
     assert "WG_TUN_FD" in result.err
+
+
+def kept_by_exec(pid):
+    kept = {}
+    for entry in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+        flags = int(entry.read_text().partition("flags:")[2].split()[0], 8)
+        if not flags & os.O_CLOEXEC:
+            kept[int(entry.name)] = os.readlink(f"/proc/{pid}/fd/{entry.name}")
+    return kept
+
+
+@pytest.mark.ours
+def test_exec_closes_every_descriptor(lab, each_engine):
+    """Also those that were handed over, which came open for it."""
+    space = lab.space("given")
+    tun = open_tun(space, DEVICE)
+    with listening_socket(space, SOCKET) as sock:
+        given = (tun, sock.fileno())
+        daemon = lab.daemon(space, each_engine).start(
+            env={"WG_TUN_FD": str(tun), "WG_UAPI_FD": str(sock.fileno())}, pass_fds=given)
+    os.close(tun)
+    space.ip(f"link set {DEVICE} up")
+    wait_for(lambda: daemon.uapi.get().value("listen_port"), "sockets after link up")
+    with daemon.uapi.connect():
+        assert set(kept_by_exec(daemon.pid)) <= {0, 1, 2}
 
 
 SOCKET = "/var/run/wireguard/wg0.sock"
