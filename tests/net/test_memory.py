@@ -5,6 +5,7 @@
 """
 
 import base64
+import signal
 
 import pytest
 
@@ -14,7 +15,7 @@ from lab.memory import flags_at, places_in_memory
 from lab.peer import DATA, is_echo_reply
 from lab.python_end import DEVICE, WithPython
 from lab.run import wait_for
-from lab.wgtool import preshared_key
+from lab.wgtool import Key, preshared_key
 
 pytestmark = pytest.mark.ours
 
@@ -51,13 +52,16 @@ class Talked(WithPython):
         self.peer.respond()
         self.peer.receive(DATA)  # who responds may not speak before the other end has
 
-    def found(self):
-        """Which keys are somewhere in the daemon's memory."""
+    def keys(self):
         keys = {"private": clamped(self.private), "preshared": base64.b64decode(self.psk)}
         for number, session in enumerate(self.sessions):
             keys[f"receiving {number}"] = session.send_key
             keys[f"sending {number}"] = session.receive_key
-        return {name: places for name, key in keys.items()
+        return keys
+
+    def found(self):
+        """Which keys are somewhere in the daemon's memory."""
+        return {name: places for name, key in self.keys().items()
                 if (places := places_in_memory(self.daemon.pid, key))}
 
 
@@ -111,3 +115,32 @@ def test_other_ciphers_leave_no_key_either(lab, aead):
     assert {"receiving 1", "sending 1"} <= set(talked.found())
     talked.wg.set(f"peer {talked.far_public} remove")
     assert set(talked.found()) == {"private"}
+
+
+def forms(secret):
+    """The first bytes of a secret as they might be written."""
+    first = secret[:8]
+    return (first, first.hex().encode(), first.hex().upper().encode(),
+            base64.b64encode(secret)[:10])
+
+
+def test_the_log_holds_no_packet_and_no_key(talked):
+    """At its highest level, after traffic, and after things that are worth a line."""
+    daemon, secrets = talked.daemon, talked.keys()
+    secrets["packet"] = b"wgring" * 8
+    refused = base64.b64decode(Key().private)
+    secrets["refused"] = refused
+    secrets["half a key"] = refused[1:31]
+    stranger = talked.far_peer(Key(), 1003)
+    stranger.sock.sendto(stranger.initiation()[0], stranger.remote)
+    talked.peer.send(b"\x45" + secrets["packet"])
+    for line in (f"private_key={refused.hex()}", f"preshared_key={secrets['half a key'].hex()}",
+                 f"nonsense={refused.hex()}"):
+        assert daemon.uapi.set(line, "listen_port=nonsense").errno != 0
+    last = " tun errors:"
+    daemon.signal(signal.SIGUSR1)
+    wait_for(lambda: last in daemon.log, "counters in the log")
+    assert "bad_inner=1" in daemon.log and "bad_handshake=1" in daemon.log, daemon.log
+    assert daemon.log.count("set refused") == 3
+    log = daemon.log_path.read_bytes()
+    assert [name for name, secret in secrets.items() for form in forms(secret) if form in log] == []
