@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <thread>
 
+#include <errno.h>
 #include <gtest/gtest.h>
 #include <linux/filter.h>
+#include <linux/io_uring.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -22,6 +24,13 @@ struct Denied {
   std::uint32_t argument = 0;
   unsigned argument_number = 0;
 };
+
+// As before Linux 5.10.
+inline constexpr Denied restricting_a_ring{.call = SYS_io_uring_register,
+                                           .error = EINVAL,
+                                           .any_argument = false,
+                                           .argument = IORING_REGISTER_RESTRICTIONS,
+                                           .argument_number = 1};
 
 // For the calling thread, for good; several add up.
 inline bool deny(const Denied& denied) {

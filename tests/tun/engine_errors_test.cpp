@@ -4,6 +4,7 @@
 
 #include <sys/syscall.h>
 
+#include "denied.hpp"
 #include "engine_rig.hpp"
 #include "failing.hpp"
 #include "failing_ring.hpp"
@@ -38,6 +39,7 @@ class EngineErrorsTest : public EngineRig<E> {
   void with_each_error(std::initializer_list<unsigned> calls, Check check) {
     this->engine_.reset();
     with_failing(calls, [&](FailingCall& failing) {
+      ASSERT_TRUE(deny(restricting_a_ring));  // it takes the operation that stands for a failed one
       for (const int error : errors) {
         SCOPED_TRACE(std::strerror(error));
         begin();
