@@ -27,8 +27,13 @@ constexpr int receive_buffer_bytes = 1 << 20;
 // A burst may not keep the configuration socket waiting.
 constexpr int receives_per_turn = 64;
 
-constexpr unsigned groups =
-    RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+constexpr unsigned mask_of(unsigned group) noexcept { return 1U << (group - 1); }
+// A kernel that does not have one of them (next hops: before 5.3) leaves it out.
+constexpr unsigned groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
+                            RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | mask_of(RTNLGRP_IPV4_RULE) |
+                            mask_of(RTNLGRP_IPV6_RULE) | mask_of(RTNLGRP_NEXTHOP);
+// Of a link: with one of them routes come and go.
+constexpr unsigned flags_of_routes = IFF_UP | IFF_RUNNING;
 
 // Attribute callback; `to` is a std::optional<std::uint32_t>.
 int take_mtu(const nlattr* attribute, void* to) {
@@ -118,6 +123,10 @@ void LinkWatch::on_message(const nlmsghdr& message) {
     case RTM_DELADDR:
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
+    case RTM_NEWRULE:
+    case RTM_DELRULE:
+    case RTM_NEWNEXTHOP:
+    case RTM_DELNEXTHOP:
       return note_route_change();
     default:
       return;
@@ -129,9 +138,14 @@ void LinkWatch::on_link_message(const nlmsghdr& message) {
     return;
   }
   const auto* const link = static_cast<const ifinfomsg*>(::mnl_nlmsg_get_payload(&message));
-  const bool is_ours = link->ifi_family == AF_UNSPEC && at_home_ &&
-                       static_cast<std::uint32_t>(link->ifi_index) == home_index_;
-  if (!is_ours || gone_) {
+  if (link->ifi_family != AF_UNSPEC || gone_) {
+    return;  // what a bridge says of its ports
+  }
+  const auto index = static_cast<std::uint32_t>(link->ifi_index);
+  if (!at_home_ || index != home_index_) {
+    on_other_link(index, message.nlmsg_type == RTM_DELLINK
+                             ? std::nullopt
+                             : std::optional{link->ifi_flags & flags_of_routes});
     return;
   }
   if (message.nlmsg_type == RTM_DELLINK) {
@@ -144,6 +158,21 @@ void LinkWatch::on_link_message(const nlmsghdr& message) {
   static_cast<void>(::mnl_attr_parse(&message, sizeof(ifinfomsg), take_mtu, &mtu_bytes));
   if (mtu_bytes) {
     report_mtu(*mtu_bytes);
+  }
+}
+
+// With a link that goes down its IPv4 routes go without a word. Of a link that was not heard of
+// before it is not known what it was.
+void LinkWatch::on_other_link(std::uint32_t index, std::optional<unsigned> flags) {
+  const auto known = others_.find(index);
+  const bool same = known != others_.end() && flags == known->second;
+  if (!same) {
+    note_route_change();
+  }
+  if (flags) {
+    others_.insert_or_assign(index, *flags);
+  } else {
+    others_.erase(index);
   }
 }
 

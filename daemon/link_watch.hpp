@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 
 #include "daemon/interface.hpp"
 #include "tun/tun_device.hpp"
@@ -52,6 +53,7 @@ class LinkWatch {
   void read_messages();
   void on_message(const nlmsghdr& message);
   void on_link_message(const nlmsghdr& message);
+  void on_other_link(std::uint32_t index, std::optional<unsigned> flags);  // none: it has gone
   void on_left_home();
   void ask_again_later();
   void await_up();
@@ -73,7 +75,8 @@ class LinkWatch {
   bool gone_ = false;
   bool told_of_mtu_ = false;      // that it cannot be read: away from home on a kernel before 5.2
   std::uint32_t home_index_ = 0;  // of the interface, while at home
-  std::optional<Link> link_;      // as reported last
+  std::unordered_map<std::uint32_t, unsigned> others_;  // flags of other links, by index
+  std::optional<Link> link_;                            // as reported last
   std::optional<std::uint32_t> mtu_bytes_;
 };
 

@@ -5,12 +5,17 @@
                                                          lo   10.9.9.9, fd00:9::9
 """
 
+import time
+
 import pytest
 
+from lab.pair import Pair
 from lab.run import wait_for
 from lab.traffic import ping, reaches
 
 PORT = 1002
+# Changes of routes are taken together for a fifth of a second.
+SETTLED = 0.7
 PLACES = {
     "first-v4": "10.0.0.2", "second-v4": "10.0.0.22", "loopback-v4": "10.9.9.9",
     "first-v6": "fd00:a::2", "second-v6": "fd00:a::22", "loopback-v6": "fd00:9::9",
@@ -88,6 +93,82 @@ def test_better_route_through_another_interface_is_taken(pair, family):
     wait_for(lambda: reaches(left.space, right.inner4)
              and right.view(left).endpoint == shown(source, left.port), "the better route")
     ping(right.space, left.inner4)
+
+
+@pytest.fixture(params=[1, 2], ids="{0} shards".format)
+def each_way(request, lab, each_engine):
+    """The usual pair, with one shard and with two."""
+    implementation = each_engine.with_options(f"--shards={request.param}")
+    return Pair(lab, implementation, implementation).know_endpoint()
+
+
+@pytest.fixture
+def two_ways(each_way):
+    """left is at 10.9.9.9, which right reaches by eth0; eth1 leads there as well.
+
+        left  lo  10.9.9.9     eth0 10.0.0.1  --- wire ---  eth0 10.0.0.2  right
+                               eth1 10.1.0.1  --- wire ---  eth1 10.1.0.2
+    """
+    left, right = each_way.left, each_way.right
+    right.space.wire(left.space, "eth1", "eth1")
+    for space in (left.space, right.space):
+        space.sysctl("net.ipv4.conf.all.rp_filter", 0)
+        for device in ("eth0", "eth1"):
+            space.sysctl(f"net.ipv4.conf.{device}.rp_filter", 0)
+            # An event of IPv6 would be noticed in the place of the one that is meant.
+            space.sysctl(f"net.ipv6.conf.{device}.disable_ipv6", 1)
+    left.space.address("eth1", "10.1.0.1/24")
+    right.space.address("eth1", "10.1.0.2/24")
+    left.space.address("lo", "10.9.9.9/32")
+    right.space.ip("route add 10.9.9.9 via 10.0.0.1 metric 10")
+    right.wg.set(f"peer {left.key.public} endpoint 10.9.9.9:1001")
+    ping(right.space, left.inner4, count=2)
+    assert left.view(right).endpoint == shown("10.0.0.2")
+    return each_way
+
+
+def settle(pair):
+    """What was changed so far has had its effect, and right has heard from left since."""
+    time.sleep(SETTLED)
+    ping(pair.right.space, pair.left.inner4, count=2)
+
+
+def wait_for_new_source(pair, address):
+    """Sooner than by the 15 s after which a peer that does not answer is greeted anew."""
+    wait_for(lambda: reaches(pair.right.space, pair.left.inner4)
+             and pair.left.view(pair.right).endpoint == shown(address), "the other source",
+             timeout=8)
+
+
+@pytest.mark.ours
+def test_an_uplink_that_goes_down_is_left_with_its_address(two_ways):
+    """The kernel says nothing of the IPv4 routes that go with a link, and the address stays."""
+    right = two_ways.right.space
+    right.ip("route add 10.9.9.9 via 10.1.0.1 metric 100")
+    settle(two_ways)
+    right.ip("link set eth0 down")
+    wait_for_new_source(two_ways, "10.1.0.2")
+
+
+@pytest.mark.ours
+def test_a_rule_that_changes_the_way_changes_the_source(two_ways):
+    right = two_ways.right.space
+    right.ip("route add 10.9.9.9 via 10.1.0.1 table 77")
+    settle(two_ways)
+    right.ip("rule add to 10.9.9.9 table 77 priority 10")
+    wait_for_new_source(two_ways, "10.1.0.2")
+
+
+@pytest.mark.ours
+def test_a_next_hop_that_changes_changes_the_source(two_ways):
+    """Where programs know of next hops (Linux 5.3), the kernel need not tell of their routes."""
+    right = two_ways.right.space
+    right.sysctl("net.ipv4.nexthop_compat_mode", 0)
+    right.ip("nexthop add id 7 via 10.0.0.1 dev eth0")
+    right.ip("route add 10.9.9.9 nhid 7 metric 5")
+    settle(two_ways)
+    right.ip("nexthop replace id 7 via 10.1.0.1 dev eth1")
+    wait_for_new_source(two_ways, "10.1.0.2")
 
 
 def test_route_that_disappears_and_returns_does_not_end_the_tunnel(pair):
