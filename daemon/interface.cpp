@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fixed_vector.hpp"
 #include "daemon/log.hpp"
 #include "daemon/peer_updates.hpp"
 #include "daemon/setup_error.hpp"
@@ -15,6 +16,7 @@ namespace {
 
 // Per visit to the shard's thread, so that packets never wait for long.
 constexpr std::uint32_t removals_per_call = 256;
+constexpr std::uint32_t peers_per_review = 256;
 
 // Peers from `after_serial` on, until the page is full. Returns how many prefixes the page must be
 // able to hold to take the first peer; 0: it is filled. Nothing is allocated: the shard's thread.
@@ -40,6 +42,34 @@ std::size_t fill_page(const noise::Device& device, std::uint64_t after_serial,
     page.peer_count += 1;
   }
   return 0;
+}
+
+struct SourcePage {
+  FixedVector<noise::PeerEndpoint, peers_per_review> endpoints;  // those with a source
+  bool last = false;
+};
+
+bool is_v4(const noise::IpAddress& ip) noexcept { return ip.family == noise::Family::v4; }
+
+// Not of IPv6: the kernel's module keeps such a source as long as the address is ours (protocol
+// 17), and of one that is not the socket tells at the next packet.
+void read_sources(const noise::Device& device, SourceWalk& walk, SourcePage& page) noexcept {
+  noise::PeerEndpoint found;
+  for (std::uint32_t i = 0; i < peers_per_review && !page.last; ++i) {
+    page.last = !device.next_endpoint(walk.after_serial, found);
+    if (!page.last) {
+      walk.after_serial = found.serial;
+      if (is_v4(found.endpoint.source.ip) && is_v4(found.endpoint.remote.ip)) {
+        page.endpoints.push_back(found);
+      }
+    }
+  }
+}
+
+// As the module decides before it sends.
+bool is_wrong(const noise::LocalSource& source, const tun::RouteAnswer& answer) noexcept {
+  return answer.errno_value == 0 ? answer.interface_index != source.interface_index
+                                 : answer.errno_value == EINVAL;
 }
 
 // What only the shard knows on which a peer lives: its endpoint, times and bytes.
@@ -144,6 +174,34 @@ void Interface::set_mtu(std::uint32_t mtu_bytes) {
 
 void Interface::forget_sources() {
   shards_.call_each([](tun::ShardContext& context) { context.device.forget_sources(); });
+}
+
+bool Interface::review_sources(SourceWalk& walk, const RouteAsker& ask) {
+  if (sockets_ == nullptr) {
+    return true;
+  }
+  tun::Shard& shard = shards_[walk.shard];
+  SourcePage page;
+  shard.call([&](tun::ShardContext& context) { read_sources(context.device, walk, page); });
+  FixedVector<noise::PeerEndpoint, peers_per_review> wrong;
+  for (const noise::PeerEndpoint& peer : page.endpoints) {
+    const std::optional<tun::RouteAnswer> answer =
+        ask({.endpoint = peer.endpoint, .local_port = listen_port_, .fwmark = fwmark_});
+    if (answer && is_wrong(peer.endpoint.source, *answer)) {
+      wrong.push_back(peer);
+    }
+  }
+  if (!wrong.empty()) {
+    shard.call([&](tun::ShardContext& context) {
+      for (const noise::PeerEndpoint& peer : wrong) {
+        context.device.forget_source(peer);
+      }
+    });
+  }
+  if (page.last) {
+    walk = {.shard = walk.shard + 1};
+  }
+  return walk.shard == shards_.count();
 }
 
 Result<Interface::Sockets> Interface::open_sockets(std::uint16_t port, std::uint32_t fwmark) const {

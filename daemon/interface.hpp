@@ -1,16 +1,27 @@
 // Interface: the desired configuration, and how it reaches the shards; owns the UDP sockets.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 
 #include "daemon/config_target.hpp"
 #include "daemon/peer_updates.hpp"
+#include "tun/route_question.hpp"
 #include "tun/shards.hpp"
 #include "tun/udp_group.hpp"
 
 namespace wgring::daemon {
 
 enum class Link : bool { down, up };
+
+// How far a review of sticky sources has come. Serials are those of the shard.
+struct SourceWalk {
+  std::uint32_t shard = 0;
+  std::uint64_t after_serial = 0;
+};
+// Nothing: the kernel did not say.
+using RouteAsker = std::function<std::optional<tun::RouteAnswer>(const tun::RouteQuery&)>;
 
 // Owner: the process. Thread: the control thread. Order: sockets exist only while the link is up
 // (protocol 18); new ones are open before the shards let go of the old, which are closed last.
@@ -32,8 +43,11 @@ class Interface final : public ConfigTarget {
   }
   void retry_sockets();
   void set_mtu(std::uint32_t mtu_bytes);
-  // Addresses or routes changed.
-  void forget_sources();
+
+  // Addresses or routes of IPv4 changed: a page of peers is asked about, and who would no longer
+  // leave by the interface it came in by, or not at all from that address, loses its sticky source.
+  // True: that was the last page.
+  [[nodiscard]] bool review_sources(SourceWalk& walk, const RouteAsker& ask);
 
  private:
   using Sockets = std::unique_ptr<tun::UdpGroup>;  // at a stable address: shards borrow them
@@ -48,6 +62,7 @@ class Interface final : public ConfigTarget {
   [[nodiscard]] Result<Prepared> prepare(const SetRequest& request);
   void undo(const Prepared& prepared) noexcept;
   void commit(const SetRequest& request, Prepared prepared);
+  void forget_sources();
   void use_sockets(Sockets sockets);
   [[nodiscard]] Status try_sockets();
   void reopen_sockets();

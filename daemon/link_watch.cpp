@@ -29,9 +29,9 @@ constexpr int receives_per_turn = 64;
 
 constexpr unsigned mask_of(unsigned group) noexcept { return 1U << (group - 1); }
 // A kernel that does not have one of them (next hops: before 5.3) leaves it out.
-constexpr unsigned groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
-                            RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | mask_of(RTNLGRP_IPV4_RULE) |
-                            mask_of(RTNLGRP_IPV6_RULE) | mask_of(RTNLGRP_NEXTHOP);
+// None of IPv6: how a peer is reached there does not decide about its source.
+constexpr unsigned groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE |
+                            mask_of(RTNLGRP_IPV4_RULE) | mask_of(RTNLGRP_NEXTHOP);
 // Of a link: with one of them routes come and go.
 constexpr unsigned flags_of_routes = IFF_UP | IFF_RUNNING;
 

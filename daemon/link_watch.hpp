@@ -1,4 +1,4 @@
-// What the kernel says about the interface, and about our addresses and routes.
+// What the kernel says about the interface, and about our IPv4 addresses and routes.
 //
 //   at home      the TUN is in our network namespace: netlink tells each change as it happens
 //   away         it was moved to another one: netlink is silent, it is asked once a second, and
@@ -27,7 +27,7 @@ namespace wgring::daemon {
 struct LinkEvents {
   std::function<void(Link)> on_link;
   std::function<void(std::uint32_t mtu_bytes)> on_mtu;
-  std::function<void()> on_routes;  // at most a few times per second
+  std::function<void()> on_routes;  // of IPv4; at most a few times per second
   std::function<void()> on_gone;    // once, the last one
 };
 

@@ -264,6 +264,7 @@ void Process::give_up_privileges(const std::optional<Account>& account) {
 }
 
 void Process::start_link_watch() {
+  source_review_.emplace(io_, *interface_);
   link_watch_.emplace(io_, tun_,
                       LinkEvents{
                           .on_link =
@@ -277,7 +278,7 @@ void Process::start_link_watch() {
                                 log_info("mtu {}", mtu_bytes);
                                 interface_->set_mtu(mtu_bytes);
                               },
-                          .on_routes = [this] { interface_->forget_sources(); },
+                          .on_routes = [this] { source_review_->begin(); },
                           .on_gone = [this] { end(0, "the interface was deleted"); },
                       });
   link_watch_->start();

@@ -16,6 +16,7 @@
 #include "daemon/link_watch.hpp"
 #include "daemon/options.hpp"
 #include "daemon/privileges.hpp"
+#include "daemon/source_review.hpp"
 #include "daemon/uapi_server.hpp"
 #include "daemon/uapi_socket.hpp"
 #include "tun/lane_choice.hpp"
@@ -78,6 +79,7 @@ class Process {
   boost::asio::steady_timer sockets_timer_;
   std::optional<Interface> interface_;
   std::optional<UapiServer> server_;
+  std::optional<SourceReview> source_review_;
   std::optional<LinkWatch> link_watch_;
   std::optional<FileWatch> file_watch_;
   bool ended_ = false;

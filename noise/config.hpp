@@ -9,6 +9,7 @@
 #include "crypto/secret.hpp"
 #include "crypto/x25519.hpp"
 #include "noise/endpoint.hpp"
+#include "noise/peer_id.hpp"
 
 namespace wgring::noise {
 
@@ -51,6 +52,13 @@ struct PeerStatus {
   std::uint16_t persistent_keepalive_s = 0;
   std::uint32_t prefix_count = 0;
   std::uint32_t shard = 0;  // whose endpoint, times and bytes are those of the peer
+};
+
+// Where one peer is, and which address of ours it speaks to.
+struct PeerEndpoint {
+  std::uint64_t serial = 0;
+  PeerId peer_id = no_peer;
+  Endpoint endpoint;
 };
 
 }  // namespace wgring::noise

@@ -70,7 +70,10 @@ class Core {
   [[nodiscard]] Status apply_peer(const PeerUpdate& update, Now now, Outbox& outbox) noexcept;
   [[nodiscard]] bool remove_peers(std::uint32_t peers_max_now) noexcept;
   [[nodiscard]] bool next_peer(std::uint64_t after_serial, PeerStatus& status) const noexcept;
+  [[nodiscard]] bool next_endpoint(std::uint64_t after_serial, PeerEndpoint& found) const noexcept;
   void forget_sources() noexcept;
+  void forget_sources(const LocalSource& refused) noexcept;
+  void forget_source(const PeerEndpoint& seen) noexcept;
   void set_mtu(std::uint32_t mtu_bytes) noexcept { mtu_bytes_ = mtu_bytes; }
 
   [[nodiscard]] const MemorySource& memory() const noexcept { return setup_.memory; }

@@ -200,6 +200,29 @@ void Core::forget_sources() noexcept {
   peers_.for_each([](Peer& peer) { peer.endpoint.source = {}; });
 }
 
+void Core::forget_sources(const LocalSource& refused) noexcept {
+  peers_.for_each([&refused](Peer& peer) {
+    if (peer.endpoint.source == refused) {
+      peer.endpoint.source = {};
+    }
+  });
+}
+
+void Core::forget_source(const PeerEndpoint& seen) noexcept {
+  Peer* const peer = peers_.at(seen.peer_id, seen.serial);
+  if (peer != nullptr && peer->endpoint.source == seen.endpoint.source) {
+    peer->endpoint.source = {};
+  }
+}
+
+bool Core::next_endpoint(std::uint64_t after_serial, PeerEndpoint& found) const noexcept {
+  const Peer* const peer = peers_.after(after_serial);
+  if (peer != nullptr) {
+    found = {.serial = peer->serial, .peer_id = peer->id, .endpoint = peer->endpoint};
+  }
+  return peer != nullptr;
+}
+
 bool Core::next_peer(std::uint64_t after_serial, PeerStatus& status) const noexcept {
   const Peer* const peer = peers_.after(after_serial);
   if (peer == nullptr) {

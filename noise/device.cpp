@@ -60,6 +60,8 @@ void Device::set_link(bool up, Now now, Outbox& outbox) noexcept {
 }
 void Device::set_mtu(std::uint32_t mtu_bytes) noexcept { core_->set_mtu(mtu_bytes); }
 void Device::forget_sources() noexcept { core_->forget_sources(); }
+void Device::forget_sources(const LocalSource& refused) noexcept { core_->forget_sources(refused); }
+void Device::forget_source(const PeerEndpoint& seen) noexcept { core_->forget_source(seen); }
 
 void Device::set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbox) noexcept {
   core_->set_private_key(key, now, outbox);
@@ -84,6 +86,9 @@ const crypto::PublicKey& Device::public_key() const noexcept {
 std::uint32_t Device::peer_count() const noexcept { return core_->peers().count(); }
 bool Device::next_peer(std::uint64_t after_serial, PeerStatus& status) const noexcept {
   return core_->next_peer(after_serial, status);
+}
+bool Device::next_endpoint(std::uint64_t after_serial, PeerEndpoint& found) const noexcept {
+  return core_->next_endpoint(after_serial, found);
 }
 std::size_t Device::prefixes_of(std::uint64_t serial, std::span<Prefix> out) const noexcept {
   const Peer* const peer = core_->peers().by_serial(serial);

@@ -69,8 +69,12 @@ class Device {
   // Starts down. Down: packets are dropped, keys and staged packets wiped, timers stopped.
   void set_link(bool up, Now now, Outbox& outbox) noexcept;
   void set_mtu(std::uint32_t mtu_bytes) noexcept;
-  // Sticky sources of all peers are forgotten: port, fwmark, addresses or routes changed.
+  // Sticky sources of all peers are forgotten: the port or the fwmark changed.
   void forget_sources() noexcept;
+  // Of those that have this one: the kernel refused it.
+  void forget_sources(const LocalSource& refused) noexcept;
+  // Of this peer, if it is still the one that was seen.
+  void forget_source(const PeerEndpoint& seen) noexcept;
 
   // --- configuration (protocol section 19); between batches, takes effect at once ---
   // All zero removes the identity. The same key again is a no-op.
@@ -92,6 +96,8 @@ class Device {
   [[nodiscard]] std::uint32_t peer_count() const noexcept;
   // The first peer in insertion order with a serial greater than `after_serial`; false: none.
   [[nodiscard]] bool next_peer(std::uint64_t after_serial, PeerStatus& status) const noexcept;
+  // The same, only where it is.
+  [[nodiscard]] bool next_endpoint(std::uint64_t after_serial, PeerEndpoint& found) const noexcept;
   // Prefixes of a peer in order of insertion, up to out.size(); returns how many were written.
   [[nodiscard]] std::size_t prefixes_of(std::uint64_t serial, std::span<Prefix> out) const noexcept;
   [[nodiscard]] const DropCounters& drops() const noexcept;

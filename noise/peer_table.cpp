@@ -113,6 +113,10 @@ Peer* PeerTable::after(std::uint64_t serial) const noexcept {
   return &peers_[id];
 }
 
+Peer* PeerTable::at(PeerId id, std::uint64_t serial) const noexcept {
+  return peers_.is_taken(id) && peers_[id].serial == serial ? &peers_[id] : nullptr;
+}
+
 Peer* PeerTable::by_serial(std::uint64_t serial) const noexcept {
   if (peers_.is_taken(cursor_) && peers_[cursor_].serial == serial) {
     return &peers_[cursor_];

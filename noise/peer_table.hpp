@@ -31,6 +31,8 @@ class PeerTable {
   [[nodiscard]] PeerId oldest() const noexcept { return oldest_; }
   // The oldest peer with a greater serial; nullptr: none. O(1) when called in sequence.
   [[nodiscard]] Peer* after(std::uint64_t serial) const noexcept;
+  // The peer that had this id and this serial, unless it was removed: O(1).
+  [[nodiscard]] Peer* at(PeerId id, std::uint64_t serial) const noexcept;
   [[nodiscard]] Peer* by_serial(std::uint64_t serial) const noexcept;
 
   template <typename Visit>

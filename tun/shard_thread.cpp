@@ -209,8 +209,8 @@ void ShardThread::deliver_inbox(E& engine) noexcept {
     submit(engine);
   }
   deliver_plains(engine, {inbox_.plains.begin(), inbox_.plains.size()});
-  if (inbox_.notes.sources_refused) {
-    device_->forget_sources();
+  for (const noise::LocalSource& refused : inbox_.notes.refused) {
+    device_->forget_sources(refused);
   }
   publish_notes(inbox_.notes);
 }

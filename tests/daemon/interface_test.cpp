@@ -16,6 +16,7 @@
 #include "crypto/self_test.hpp"
 #include "daemon/uapi_parser.hpp"
 #include "tests/daemon/allocations.hpp"
+#include "tests/sim/test_access.hpp"
 #include "tests/support/memory.hpp"
 #include "tun/entropy.hpp"
 #include "tun/fd.hpp"
@@ -244,6 +245,75 @@ TEST_P(InterfaceTest, PortThatWasBusyIsHadByARetry) {
   interface_->retry_sockets();
   EXPECT_FALSE(interface_->lacks_sockets());
   EXPECT_FALSE(tun::UdpPair::open(port, 0));
+}
+
+// Peer n is spoken to at 10.0.0.(n % 5), and nothing is known of peer 3 but its key.
+TEST_P(InterfaceTest, SourcesThatRoutesContradictAreForgotten) {
+  constexpr std::uint32_t peers = 700;
+  std::string body;
+  for (std::uint32_t i = 1; i <= peers; ++i) {
+    body += key_line("public_key", i) + "endpoint=192.0.2.1:" + std::to_string(i) + "\n";
+  }
+  EXPECT_EQ(set("fwmark=9\n" + body), 0);
+  interface_->set_link(Link::up);
+  const auto source_of = [](std::uint32_t number) {
+    return noise::LocalSource{.ip = {.family = noise::Family::v4,
+                                     .bytes = {10, 0, 0, static_cast<std::uint8_t>(number % 5)}},
+                              .interface_index = 7};
+  };
+  const auto for_each_peer = [this](auto&& visit) {
+    for (std::uint32_t shard = 0; shard < shards_->count(); ++shard) {
+      (*shards_)[shard].call([&](tun::ShardContext& context) {
+        noise::CoreTestAccess::core(context.device).peers().for_each([&](noise::Peer& peer) {
+          if (peer.shard == shard) {
+            visit(peer, peer.endpoint.remote.port);
+          }
+        });
+      });
+    }
+  };
+  for_each_peer([&](noise::Peer& peer, std::uint32_t number) {
+    peer.endpoint.source = number == 3 ? noise::LocalSource{} : source_of(number);
+  });
+  const noise::LocalSource moved{.ip = source_of(2).ip, .interface_index = 8};
+  std::uint32_t asked = 0;
+  SourceWalk walk;
+  const auto ask = [&](const tun::RouteQuery& query) -> std::optional<tun::RouteAnswer> {
+    asked += 1;
+    EXPECT_EQ(query.fwmark, 9U);
+    EXPECT_EQ(query.local_port, device().listen_port);
+    EXPECT_EQ(query.endpoint.source, source_of(query.endpoint.remote.port));
+    if (query.endpoint.remote.port == 2) {  // it comes to another interface meanwhile
+      for_each_peer([&](noise::Peer& peer, std::uint32_t number) {
+        peer.endpoint.source = number == 2 ? moved : peer.endpoint.source;
+      });
+    }
+    switch (query.endpoint.source.ip.bytes[3]) {
+      case 0:
+        return tun::RouteAnswer{.interface_index = 7};
+      case 1:
+        return tun::RouteAnswer{.errno_value = EINVAL};
+      case 2:
+        return tun::RouteAnswer{.interface_index = 8};
+      case 3:
+        return tun::RouteAnswer{.errno_value = ENETUNREACH};
+      default:
+        return std::nullopt;
+    }
+  };
+  std::uint32_t pages = 1;
+  while (!interface_->review_sources(walk, ask)) {
+    pages += 1;
+  }
+  EXPECT_EQ(asked, peers - 1);
+  EXPECT_GE(pages, 3U) << "the shard is not kept from its packets";
+  for_each_peer([&](const noise::Peer& peer, std::uint32_t number) {
+    const bool wrong = number % 5 == 1 || number % 5 == 2 || number == 3;
+    const noise::LocalSource expected = number == 2 ? moved
+                                        : wrong     ? noise::LocalSource{}
+                                                    : source_of(number);
+    EXPECT_EQ(peer.endpoint.source, expected) << number;
+  });
 }
 
 TEST_P(InterfaceTest, RemovalsAreCountedAndNothingElse) {

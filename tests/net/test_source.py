@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from lab.pair import Pair
+from lab.capture import Capture
+from lab.pair import DEVICE, End, Pair
 from lab.run import wait_for
 from lab.traffic import ping, reaches
 
@@ -26,8 +27,19 @@ def shown(address, port=PORT):
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
+@pytest.fixture(params=[1, 2], ids="{0} shards".format)
+def each_way(request, lab, each_engine):
+    """The usual pair, with one shard and with two."""
+    implementation = each_engine.with_options(f"--shards={request.param}")
+    return Pair(lab, implementation, implementation).know_endpoint()
+
+
 @pytest.fixture
 def many(pair):
+    return with_places(pair)
+
+
+def with_places(pair):
     """right can be spoken to at each of the places."""
     right, left = pair.right.space, pair.left.space
     right.address("eth0", "10.0.0.22/24", "fd00:a::22/64")
@@ -72,9 +84,61 @@ def test_source_that_was_removed_is_replaced_within_a_second(many, place, kept):
 
 
 @pytest.mark.ours
+@pytest.mark.parametrize("place", ["second-v4", "loopback-v4", "loopback-v6"])
+def test_source_stays_whatever_else_is_routed(each_way, place):
+    """The first to speak after a change is right, and left takes it for what it was."""
+    many = with_places(each_way)
+    left, right = many.left, many.right
+    speak_to(many, PLACES[place])
+    ping(left.space, right.inner4, count=2)
+    for event in ("route add blackhole 10.123.0.0/24", "-6 route add blackhole fd00:123::/64",
+                  "addr add 10.77.0.1/32 dev lo", f"route add 10.66.0.0/24 dev {DEVICE}",
+                  "link add other up type veth", "rule add to 10.66.0.0/24 table 66"):
+        right.space.ip(event)
+        time.sleep(SETTLED)
+        ping(right.space, left.inner4, count=1)
+        assert left.view(right).endpoint == shown(PLACES[place]), event
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("family", [4, 6])
+def test_source_that_was_removed_leaves_those_of_others(each_way, family):
+    """third speaks to the loopback; left's address of right goes, and with it left's alone.
+
+        left === right === third        right  eth1 10.20.0.2, fd00:20::2 --- wire --- third
+    """
+    right = each_way.right
+    third = End(each_way.lab, "third", 3, right.daemon.implementation)
+    with_places(each_way)
+    right.space.wire(third.space, "eth1", "eth0")
+    right.space.address("eth1", "10.20.0.2/24", "fd00:20::2/64")
+    third.space.address("eth0", "10.20.0.3/24", "fd00:20::3/64")
+    third.space.ip("route add 10.9.9.9 via 10.20.0.2")
+    third.space.ip("-6 route add fd00:9::9 via fd00:20::2")
+    third.daemon.start()
+    third.up(1420)
+    third.add_peer(right, more=f"endpoint {shown(PLACES[f'loopback-v{family}'])}")
+    right.add_peer(third)
+    speak_to(each_way, PLACES[f"second-v{family}"])
+    for end in (each_way.left, third):
+        ping(end.space, right.inner4, count=2)
+    right.space.ip(f"addr del {PLACES[f'second-v{family}']}/{24 if family == 4 else 64} dev eth0")
+    for _ in range(2):
+        for end in (each_way.left, third):
+            ping(right.space, end.inner4, count=1)
+        assert third.view(right).endpoint == shown(PLACES[f"loopback-v{family}"])
+        assert each_way.left.view(right).endpoint == shown(PLACES[f"first-v{family}"])
+        time.sleep(SETTLED)
+
+
+@pytest.mark.ours
 @pytest.mark.parametrize("family", [4, 6])
 def test_better_route_through_another_interface_is_taken(pair, family):
-    """right's loopback is reached by eth0 first and by eth1 when that becomes better."""
+    """right's loopback is reached by eth0 first and by eth1 when that becomes better.
+
+    As in the kernel's module, a source of IPv4 goes with its interface, and one of IPv6 stays as
+    long as the address does.
+    """
     left, right = pair.left, pair.right
     left.space.wire(right.space, "eth1", "eth1")
     left.space.address("eth1", "10.1.0.1/24", "fd00:c::1/64")
@@ -82,7 +146,7 @@ def test_better_route_through_another_interface_is_taken(pair, family):
     right.space.address("lo", "10.9.9.9/32", "fd00:9::9/128")
     target, slow, fast, source = {
         4: ("10.9.9.9", "10.0.0.2", "10.1.0.2", "10.1.0.1"),
-        6: ("fd00:9::9", "fd00:a::2", "fd00:c::2", "fd00:c::1")}[family]
+        6: ("fd00:9::9", "fd00:a::2", "fd00:c::2", "fd00:a::1")}[family]
     for space in (left.space, right.space):
         space.sysctl("net.ipv4.conf.all.rp_filter", 0)
     left.space.ip(f"-{family} route add {target} via {slow} metric 1000")
@@ -90,16 +154,14 @@ def test_better_route_through_another_interface_is_taken(pair, family):
     ping(left.space, right.inner4)
     ping(right.space, left.inner4)
     left.space.ip(f"-{family} route add {target} via {fast} metric 10")
-    wait_for(lambda: reaches(left.space, right.inner4)
-             and right.view(left).endpoint == shown(source, left.port), "the better route")
+    time.sleep(SETTLED)
+    with Capture(left.space, "eth1", pair.lab.directory / "eth1.pcap") as capture:
+        ping(left.space, right.inner4, count=3)
+    sent = capture.packets(["ip.src", "ipv6.src", "udp.srcport"])
+    assert {row["ip.src"] or row["ipv6.src"] for row in sent
+            if row["udp.srcport"] == str(left.port)} == {source}
+    assert right.view(left).endpoint == shown(source, left.port)
     ping(right.space, left.inner4)
-
-
-@pytest.fixture(params=[1, 2], ids="{0} shards".format)
-def each_way(request, lab, each_engine):
-    """The usual pair, with one shard and with two."""
-    implementation = each_engine.with_options(f"--shards={request.param}")
-    return Pair(lab, implementation, implementation).know_endpoint()
 
 
 @pytest.fixture
@@ -115,7 +177,6 @@ def two_ways(each_way):
         space.sysctl("net.ipv4.conf.all.rp_filter", 0)
         for device in ("eth0", "eth1"):
             space.sysctl(f"net.ipv4.conf.{device}.rp_filter", 0)
-            # An event of IPv6 would be noticed in the place of the one that is meant.
             space.sysctl(f"net.ipv6.conf.{device}.disable_ipv6", 1)
     left.space.address("eth1", "10.1.0.1/24")
     right.space.address("eth1", "10.1.0.2/24")

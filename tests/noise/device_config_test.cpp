@@ -294,6 +294,35 @@ TEST_F(Configuration, ForgetSourcesForgetsAll) {
   EXPECT_EQ(status(a).endpoint.remote, b.v4);
 }
 
+TEST_F(Configuration, ForgetSourcesForgetsThoseThatWereRefused) {
+  establish();
+  const noise::LocalSource source = status(a).endpoint.source;
+  noise::LocalSource other = source;
+  other.ip.bytes[3] ^= 1;
+  a.device().forget_sources(other);
+  EXPECT_EQ(status(a).endpoint.source, source);
+  a.device().forget_sources(source);
+  EXPECT_EQ(status(a).endpoint.source, noise::LocalSource{});
+}
+
+TEST_F(Configuration, ASourceIsForgottenOnlyAsItWasSeen) {
+  establish();
+  noise::PeerEndpoint seen;
+  ASSERT_TRUE(a.device().next_endpoint(0, seen));
+  EXPECT_EQ(seen.endpoint, status(a).endpoint);
+  noise::PeerEndpoint none;
+  EXPECT_FALSE(a.device().next_endpoint(seen.serial, none));
+  noise::PeerEndpoint moved = seen;
+  moved.endpoint.source.interface_index += 1;
+  a.device().forget_source(moved);
+  noise::PeerEndpoint removed = seen;
+  removed.serial += 1;
+  a.device().forget_source(removed);
+  EXPECT_EQ(status(a).endpoint, seen.endpoint) << "it has another by now, or is another peer";
+  a.device().forget_source(seen);
+  EXPECT_EQ(status(a).endpoint.source, noise::LocalSource{});
+}
+
 // H69: a peer removed, the key changed, the link down, at every moment of a handshake.
 class Disturbance : public RawPair, public testing::WithParamInterface<int> {
  protected:

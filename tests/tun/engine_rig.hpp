@@ -155,7 +155,9 @@ class EngineRig : public SpaceTest {
     }
     woken_ = woken_ || inbox_.notes.woken;
     gone_ = gone_ || inbox_.notes.tun_gone;
-    refused_ = refused_ || inbox_.notes.sources_refused;
+    for (const noise::LocalSource& source : inbox_.notes.refused) {
+      refused_.push_back(source);
+    }
     fatal_ = fatal_ || inbox_.notes.fatal.has_value();
   }
   template <typename Condition>
@@ -222,7 +224,7 @@ class EngineRig : public SpaceTest {
   noise::VnetHeader last_offload_;
   bool woken_ = false;
   bool gone_ = false;
-  bool refused_ = false;
+  std::vector<noise::LocalSource> refused_;
   bool fatal_ = false;
 };
 

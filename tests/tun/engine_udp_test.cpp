@@ -221,23 +221,23 @@ TYPED_TEST(EngineUdpTest, TheSourceIsTheOneAskedFor) {
                        &bytes),
             5);
   EXPECT_EQ(from.sin_addr.s_addr, htonl(0x7f000009));
-  EXPECT_FALSE(this->refused_);
+  EXPECT_TRUE(this->refused_.empty());
 }
 
 TYPED_TEST(EngineUdpTest, AStaleSourceIsGivenUpAndReported) {
-  const Peer peer("127.0.0.1");
-  noise::Endpoint endpoint{.remote = to_loopback(noise::Family::v4, peer.port()), .source = {}};
-  endpoint.source.ip = {.family = noise::Family::v4, .bytes = {192, 0, 2, 77}};
+  const Peer peer("::1");
+  noise::Endpoint endpoint{.remote = to_loopback(noise::Family::v6, peer.port()), .source = {}};
+  endpoint.source.ip = {.family = noise::Family::v6, .bytes = {0x20, 0x01, 0x0d, 0xb8, 77}};
   endpoint.source.interface_index = 99;
-  this->add_datagram(to_loopback(noise::Family::v4, peer.port()), "before");
+  this->add_datagram(to_loopback(noise::Family::v6, peer.port()), "before");
   this->add_train(endpoint, {"1", "2", "3"}, this->pools_.trains());
-  this->add_datagram(to_loopback(noise::Family::v4, peer.port()), "after");
+  this->add_datagram(to_loopback(noise::Family::v6, peer.port()), "after");
   this->submit();
   this->turn();
   for (const char* const text : {"before", "1", "2", "3", "after"}) {
     EXPECT_EQ(peer.receive(), text);
   }
-  EXPECT_TRUE(this->refused_);
+  EXPECT_EQ(this->refused_, std::vector{endpoint.source});
   EXPECT_EQ(this->engine_->counters().sources_refused, 1U);
   EXPECT_EQ(this->engine_->counters().send_errors.sum(), 0U);
 }
@@ -395,7 +395,8 @@ TYPED_TEST(EngineUdpTest, ALoneDatagramGivesUpAStaleSource) {
   this->submit();
   this->turn(1ms);
   EXPECT_EQ(peer.receive(), "alone");
-  EXPECT_TRUE(this->refused_);
+  // Nor is it told which: of IPv4 kernels from 5.11 on say no more than that there is no way.
+  EXPECT_EQ(this->engine_->counters().sources_refused, 1U);
   EXPECT_EQ(this->engine_->counters().udp_sent, 1U);
 }
 

@@ -40,6 +40,7 @@ class SendQueueTest : public ::testing::Test {
   SendQueue queue_;
   SendBatch batch_;
   EngineCounters counters_;
+  RefusedSources refused_;
 };
 
 using Lengths = std::vector<std::size_t>;
@@ -134,7 +135,7 @@ TEST_F(SendQueueTest, EveryErrorHasItsVerdict) {
     }
     queue_.push(std::move(head));
     queue_.push(train(1, 10, 10));
-    EXPECT_EQ(queue_.settle_failure(row.error, counters_), row.next) << row.error;
+    EXPECT_EQ(queue_.settle_failure(row.error, counters_, refused_), row.next) << row.error;
     EXPECT_EQ(lengths().size(), row.left) << row.error;
     EXPECT_EQ(counters_.send_errors.sum(), row.dropped) << row.error;
     queue_.clear();
@@ -159,14 +160,14 @@ TEST_F(SendQueueTest, ATrainIsOneMessageWhereTheKernelCutsIt) {
 TEST_F(SendQueueTest, SixtyFourSegmentsAreOneTooManyForSomeKernels) {
   queue_.restart(Segmentation::on);
   queue_.push(train(64, 100, 100));
-  EXPECT_EQ(queue_.settle_failure(EINVAL, counters_), SendNext::again);
+  EXPECT_EQ(queue_.settle_failure(EINVAL, counters_, refused_), SendNext::again);
   EXPECT_EQ(lengths(), (Lengths{6300, 100}));
   EXPECT_LT(batch_.messages[1].msg_hdr.msg_controllen, batch_.messages[0].msg_hdr.msg_controllen)
       << "a single datagram does not ask to be cut";
   EXPECT_EQ(counters_.send_errors.sum(), 0U);
   // The one that is left is no run: what is said about it is about itself.
   queue_.advance(63);
-  EXPECT_EQ(queue_.settle_failure(EIO, counters_), SendNext::again);
+  EXPECT_EQ(queue_.settle_failure(EIO, counters_, refused_), SendNext::again);
   EXPECT_EQ(counters_.segmentation_refused, 1U);
   EXPECT_EQ(counters_.send_errors.sum(), 1U);
   // Another socket is asked anew.
@@ -182,7 +183,7 @@ TEST_F(SendQueueTest, ASourceThatIsRefusedGivesBackTheSixtyFourth) {
   head.endpoint.source.ip.family = noise::Family::v4;
   queue_.push(std::move(head));
   while (counters_.sources_refused == 0) {
-    ASSERT_EQ(queue_.settle_failure(EINVAL, counters_), SendNext::again);
+    ASSERT_EQ(queue_.settle_failure(EINVAL, counters_, refused_), SendNext::again);
     ASSERT_FALSE(queue_.empty());
   }
   queue_.clear();
@@ -191,16 +192,37 @@ TEST_F(SendQueueTest, ASourceThatIsRefusedGivesBackTheSixtyFourth) {
   queue_.clear();
 }
 
+TEST_F(SendQueueTest, ASourceIsNamedOnceAndNotForWantOfAWay) {
+  const auto refuse = [this](std::uint8_t source, int error) {
+    noise::Transmit head = train(1, 100, 100);
+    head.endpoint.source.ip = {.family = noise::Family::v4, .bytes = {192, 0, 2, source}};
+    queue_.push(std::move(head));
+    EXPECT_EQ(queue_.settle_failure(error, counters_, refused_), SendNext::again);
+    EXPECT_EQ(queue_.size(), 1U) << "it is sent without";
+    queue_.clear();
+  };
+  refuse(1, ENETUNREACH);
+  EXPECT_TRUE(refused_.empty());
+  refuse(1, EINVAL);
+  refuse(1, EINVAL);
+  ASSERT_EQ(refused_.size(), 1U);
+  EXPECT_EQ(refused_[0].ip.bytes[3], 1);
+  for (std::uint8_t source = 2; source < 20; ++source) {
+    refuse(source, EADDRNOTAVAIL);
+  }
+  EXPECT_EQ(refused_.size(), RefusedSources::capacity);
+}
+
 TEST_F(SendQueueTest, WhatIsGivenUpIsCountedByDatagrams) {
   queue_.restart(Segmentation::on);
   queue_.push(train(3, 100, 40));
-  EXPECT_EQ(queue_.settle_failure(ENOBUFS, counters_), SendNext::again);
+  EXPECT_EQ(queue_.settle_failure(ENOBUFS, counters_, refused_), SendNext::again);
   EXPECT_EQ(counters_.send_errors[IoError::no_buffers], 3U) << "a whole message";
   EXPECT_TRUE(queue_.empty());
   queue_.restart(Segmentation::off);
   queue_.push(train(3, 100, 40));
   queue_.advance(1);
-  EXPECT_EQ(queue_.settle_failure(EPERM, counters_), SendNext::again);
+  EXPECT_EQ(queue_.settle_failure(EPERM, counters_, refused_), SendNext::again);
   EXPECT_EQ(counters_.send_errors[IoError::not_permitted], 2U) << "the first was sent";
   queue_.push(train(3, 100, 40));
   queue_.advance(1);
@@ -213,7 +235,7 @@ TEST_F(SendQueueTest, APathWithoutSegmentationIsRememberedByDestination) {
     counters_ = {};
     queue_.push(train(3, 100, 40));
     queue_.push(train(2, 50, 50));
-    EXPECT_EQ(queue_.settle_failure(error, counters_), SendNext::again);
+    EXPECT_EQ(queue_.settle_failure(error, counters_, refused_), SendNext::again);
     EXPECT_EQ(lengths(), (Lengths{100, 100, 40, 50, 50})) << error;
     EXPECT_EQ(counters_.segmentation_refused, 1U);
     EXPECT_EQ(counters_.send_errors.sum(), 0U) << "nothing is lost";
@@ -225,7 +247,7 @@ TEST_F(SendQueueTest, APathWithoutSegmentationIsRememberedByDestination) {
     queue_.push(std::move(elsewhere));
     EXPECT_EQ(lengths(), (Lengths{100, 100, 40, 240})) << "another destination is not concerned";
     // A refusal of single datagrams is about those.
-    EXPECT_EQ(queue_.settle_failure(EIO, counters_), SendNext::again);
+    EXPECT_EQ(queue_.settle_failure(EIO, counters_, refused_), SendNext::again);
     EXPECT_EQ(counters_.send_errors.sum(), 3U);
     queue_.clear();
   }
@@ -236,11 +258,12 @@ TEST_F(SendQueueTest, ARunThatIsRefusedForItsSourceIsNotHeldAgainstThePath) {
   noise::Transmit head = train(3, 100, 40);
   head.endpoint.source.ip.family = noise::Family::v4;
   queue_.push(std::move(head));
-  EXPECT_EQ(queue_.settle_failure(EINVAL, counters_), SendNext::again);
+  EXPECT_EQ(queue_.settle_failure(EINVAL, counters_, refused_), SendNext::again);
   EXPECT_EQ(counters_.sources_refused, 0U) << "the run is asked about first";
   EXPECT_EQ(lengths().size(), 3U);
-  EXPECT_EQ(queue_.settle_failure(EINVAL, counters_), SendNext::again);
+  EXPECT_EQ(queue_.settle_failure(EINVAL, counters_, refused_), SendNext::again);
   EXPECT_EQ(counters_.sources_refused, 1U);
+  EXPECT_EQ(refused_.size(), 1U);
   queue_.advance(3);
   queue_.push(train(3, 100, 40));
   EXPECT_EQ(lengths().size(), 1U) << "whole again";

@@ -37,13 +37,13 @@ struct EngineSetup {
 };
 
 struct Notes {
-  bool woken = false;            // someone called wake()
-  bool tun_gone = false;         // the interface is gone; told once
-  bool sources_refused = false;  // a sticky source is no longer ours: Device::forget_sources()
-  std::optional<Error> fatal;    // the engine cannot go on
+  bool woken = false;          // someone called wake()
+  bool tun_gone = false;       // the interface is gone; told once
+  RefusedSources refused;      // sticky sources that are ours no more: Device::forget_sources()
+  std::optional<Error> fatal;  // the engine cannot go on
 
   [[nodiscard]] bool any() const noexcept {
-    return woken || tun_gone || sources_refused || fatal.has_value();
+    return woken || tun_gone || !refused.empty() || fatal.has_value();
   }
   void set_fatal(int errno_value, std::string_view what) noexcept {
     if (!fatal) {

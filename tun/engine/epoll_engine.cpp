@@ -196,8 +196,7 @@ void EpollEngine::pump(Socket& socket) noexcept {
       socket.queue.advance(count_sent(batch_, messages, counters_));
       continue;
     }
-    const std::uint64_t refused_before = counters_.sources_refused;
-    switch (socket.queue.settle_failure(-result, counters_)) {
+    switch (socket.queue.settle_failure(-result, counters_, notes_.refused)) {
       case SendNext::again:
         break;
       case SendNext::wait:
@@ -208,7 +207,6 @@ void EpollEngine::pump(Socket& socket) noexcept {
         counters_.udp_no_socket += socket.queue.clear();
         break;
     }
-    notes_.sources_refused |= counters_.sources_refused != refused_before;
   }
 }
 

@@ -27,6 +27,12 @@ bool blames_source(int errno_value) noexcept {
   }
 }
 
+void note(const noise::LocalSource& source, RefusedSources& refused) noexcept {
+  if (refused.room() > 0 && std::ranges::find(refused, source) == refused.end()) {
+    refused.push_back(source);
+  }
+}
+
 // These say something about one datagram or one moment; others hold for the whole train.
 bool spares_rest_of_train(int errno_value) noexcept {
   return errno_value == EMSGSIZE || errno_value == ENOBUFS || errno_value == ENOMEM;
@@ -150,7 +156,8 @@ bool SendQueue::refuses_segmentation(int errno_value, EngineCounters& counters) 
   return true;
 }
 
-SendNext SendQueue::settle_failure(int errno_value, EngineCounters& counters) noexcept {
+SendNext SendQueue::settle_failure(int errno_value, EngineCounters& counters,
+                                   RefusedSources& refused) noexcept {
   WG_ASSERT(size_ > 0);
   switch (errno_value) {
     case EINTR:
@@ -172,6 +179,10 @@ SendNext SendQueue::settle_failure(int errno_value, EngineCounters& counters) no
     // It was the source, and not the run, that was refused before.
     refused_.forget(head.endpoint.remote.ip);
     message_segments_max_ = noise::train_segments_max;
+    // No way there says nothing of the address: others are still spoken to at it.
+    if (errno_value != ENETUNREACH) {
+      note(head.endpoint.source, refused);
+    }
     head.endpoint.source = {};
     counters.sources_refused += 1;
     return SendNext::again;

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/fixed_vector.hpp"
 #include "noise/outbox.hpp"
 #include "tun/engine/counters.hpp"
 #include "tun/engine/refused_destinations.hpp"
@@ -31,6 +32,9 @@ struct SendBatch {
 // The kernel took the first `messages`: counts them and returns how many datagrams they were.
 [[nodiscard]] std::size_t count_sent(const SendBatch& batch, std::size_t messages,
                                      EngineCounters& counters) noexcept;
+
+// Of one turn. What finds no room is refused again, at the next datagram that asks for it.
+using RefusedSources = FixedVector<noise::LocalSource, 4>;
 
 enum class SendNext : std::uint8_t {
   again,  // the head may be tried at once
@@ -61,8 +65,10 @@ class SendQueue {
   // The first `datagrams` described were sent.
   void advance(std::size_t datagrams) noexcept;
   // The message at the head was refused. Decides by errno: send it one datagram at a time, send it
-  // without its sticky source, drop it or its train (counted), or wait.
-  [[nodiscard]] SendNext settle_failure(int errno_value, EngineCounters& counters) noexcept;
+  // without its sticky source (and add that, if it is ours no more), drop it or its train
+  // (counted), or wait.
+  [[nodiscard]] SendNext settle_failure(int errno_value, EngineCounters& counters,
+                                        RefusedSources& refused) noexcept;
   // Gives up everything; returns how many datagrams.
   std::uint64_t clear() noexcept;
 

@@ -99,8 +99,7 @@ void UringEngine::settle_send(Socket& socket, int result) noexcept {
     socket.queue.advance(count_sent(socket.batch, static_cast<std::size_t>(result), counters_));
     return;
   }
-  const std::uint64_t refused_before = counters_.sources_refused;
-  switch (socket.queue.settle_failure(-result, counters_)) {
+  switch (socket.queue.settle_failure(-result, counters_, notes_.refused)) {
     case SendNext::again:
       break;
     case SendNext::wait:
@@ -111,7 +110,6 @@ void UringEngine::settle_send(Socket& socket, int result) noexcept {
       counters_.udp_no_socket += socket.queue.clear();
       break;
   }
-  notes_.sources_refused |= counters_.sources_refused != refused_before;
 }
 
 void UringEngine::arm_writable(Socket& socket) noexcept {
