@@ -11,6 +11,7 @@
 
 #include "noise/constants.hpp"
 #include "noise/vnet_header.hpp"
+#include "tun/link_manners.hpp"
 #include "tun/link_question.hpp"
 
 namespace wgring::tun {
@@ -101,6 +102,7 @@ Result<TunDevice> TunDevice::create(std::string_view name, Offloads& offloads,
   if (status && !existed) {
     status = device.set_mtu(noise::mtu_default);
     device.set_queue_length(queue_length);
+    teach_link_manners(device.name_.data());
   }
   if (!status) {
     return std::unexpected(status.error());

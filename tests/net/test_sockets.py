@@ -6,14 +6,16 @@
 
 import contextlib
 import subprocess
+import time
 
 import pytest
 
+from lab.capture import Capture
 from lab.daemon import Implementation
 from lab.pair import DEVICE
 from lab.run import holds_for, wait_for
 from lab.traffic import ping, reaches
-from lab.wgtool import Wg
+from lab.wgtool import Key, Wg
 
 
 def udp_sockets(space):
@@ -47,6 +49,38 @@ def device(solo):
 def test_up_opens_one_port_in_both_families(device):
     wait_for(lambda: device.dump().listen_port, "a port")
     assert udp_sockets(device.space) == both(device.dump().listen_port)
+
+
+@pytest.mark.ours
+def test_an_interface_that_nobody_uses_is_silent(lab, ours):
+    """Everything is routed to a peer, and nobody has anything to say: the kernel neither."""
+    near, far = lab.space("near"), lab.space("far")
+    near.wire(far, "eth0", "eth0")
+    for number, space in enumerate((near, far), 1):
+        space.sysctl("net.ipv6.conf.eth0.disable_ipv6", 1)
+        space.address("eth0", f"10.0.0.{number}/24")
+    lab.daemon(near, ours).start()
+    wg = Wg(near, DEVICE)
+    wg.set_private_key(Key().private)
+    wg.set(f"peer {Key().public} allowed-ips 0.0.0.0/0,::/0 endpoint 10.0.0.2:1002")
+    with Capture(near, "eth0", lab.directory / "wire.pcap") as capture:
+        near.ip(f"link set {DEVICE} up")
+        time.sleep(3)  # a router solicitation would follow within one second
+    assert [row for row in capture.packets(["ip.dst", "wg.type"]) if row["ip.dst"]] == []
+    assert "inet6" not in near.ip(f"addr show dev {DEVICE}").out
+    assert near.run("sysctl", "-n", f"net.ipv4.conf.{DEVICE}.send_redirects").out == "0\n"
+
+
+@pytest.mark.ours
+def test_an_interface_that_was_there_keeps_its_manners(lab, ours):
+    """Who made it has decided."""
+    space = lab.space("solo")
+    space.ip(f"tuntap add {DEVICE} mode tun")
+    lab.daemon(space, ours).start()
+    shown = space.run("sysctl", "-n", f"net.ipv4.conf.{DEVICE}.send_redirects",
+                      f"net.ipv6.conf.{DEVICE}.addr_gen_mode").out.split()
+    assert shown == space.run("sysctl", "-n", "net.ipv4.conf.default.send_redirects",
+                              "net.ipv6.conf.default.addr_gen_mode").out.split()
 
 
 @pytest.mark.ours
