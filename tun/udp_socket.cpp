@@ -51,6 +51,8 @@ Status set_options_v6(int fd) noexcept {
   if (!set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT)) {
     return fail(errno, "setsockopt(IPV6_MTU_DISCOVER)");
   }
+  // As the kernel's module; before 3.17 there are no automatic labels.
+  static_cast<void>(set_int(fd, IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, 0));
   return {};
 }
 

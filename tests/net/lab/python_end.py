@@ -7,9 +7,11 @@
 import socket
 
 from lab.peer import PythonPeer, echo_request
+from lab.traffic import ping
 from lab.wgtool import Key, Wg
 
 DEVICE = "wg0"
+INNER6, FAR_INNER6 = "fd00:b::1", "fd00:b::2"
 INNER, FAR_INNER, PORT, FAR_PORT = "192.168.241.1", "192.168.241.2", 1001, 1002
 
 
@@ -52,3 +54,39 @@ class WithPython:
     def echo(self, sequence=0, source=FAR_INNER, payload=b"wgring" * 8):
         """An echo request from the far inner address to the near one."""
         return echo_request(source, INNER, sequence, payload)
+
+
+class InBothFamilies(WithPython):
+    """The same, and IPv6 inside; outside it is the family of `outer`.
+
+        near  eth0 fd00:a::1  --- wire ---  eth0 fd00:a::2  far
+              wg0  fd00:b::1                inner fd00:b::2
+    """
+
+    def __init__(self, lab, implementation, outer):
+        super().__init__(lab, implementation)
+        self.outer = outer
+        for number, space in enumerate((self.near, self.far), 1):
+            space.sysctl("net.ipv6.conf.eth0.disable_ipv6", 0)
+            space.address("eth0", f"fd00:a::{number}/64")
+        self.near.address(DEVICE, f"{INNER6}/64")
+        self.wg.set(f"peer {self.far_public} allowed-ips {FAR_INNER}/32,{FAR_INNER6}/128")
+        if outer == 6:
+            self.peer.sock.close()
+            self.peer = self.peer_at("fd00:a::2", FAR_PORT, self.peer.key)
+        ping(self.near, "fd00:a::2", count=1)
+
+    def peer_at(self, address, port, key):
+        """A peer at an address of the far host, that speaks to the near one of the same family."""
+        v6 = ":" in address
+        sock = self.far.udp_socket(socket.AF_INET6 if v6 else socket.AF_INET, bind=(address, port))
+        return PythonPeer(sock, ("fd00:a::1" if v6 else "10.0.0.1", PORT), key, self.near_public)
+
+    def endpoint(self):
+        return f"[fd00:a::2]:{FAR_PORT}" if self.outer == 6 else f"10.0.0.2:{FAR_PORT}"
+
+    def set_traffic_class(self, value):
+        """Of what the peer sends from now on."""
+        level, name = ((socket.IPPROTO_IPV6, socket.IPV6_TCLASS) if self.outer == 6
+                       else (socket.IPPROTO_IP, socket.IP_TOS))
+        self.peer.sock.setsockopt(level, name, value)
