@@ -4,17 +4,22 @@
 """
 
 import os
+import pathlib
+import re
 import signal
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 
 from lab import peers
 from lab.daemon import Implementation, alive
+from lab.pair import Pair
 from lab.run import holds_for, wait_for
 from lab.space import children_of
+from lab.traffic import ping
 
 QUIET = {"LOG_LEVEL": "error"}
 
@@ -43,6 +48,30 @@ def background(lab, ours):
     daemon = lab.daemon(lab.space("background"), ours)
     assert daemon.start_background().code == 0
     return daemon
+
+
+# Time
+
+@pytest.mark.ours
+def test_time_asleep_counts(lab, each_engine):
+    """The clock that runs on while a machine sleeps is far ahead of the one that does not.
+
+    Were ages read from one and alarms set by the other, all would be due at once, or never.
+    """
+    moved = Implementation(f"{each_engine.name}, after sleep", "/usr/bin/unshare",
+                           ["--time", "--boottime", "1000000", "--fork", "--kill-child",
+                            each_engine.path, *each_engine.options])
+    pair = Pair(lab, moved, each_engine).know_endpoint()
+    left, right = pair.left, pair.right
+    left.daemon.pid, = left.space.pids(peers.under_test_path().name)  # not that of unshare
+    left.wg.set(f"peer {right.key.public} persistent-keepalive 1")
+    ping(left.space, right.inner4, count=2)
+    before = right.view(left).rx_bytes
+    time.sleep(5)
+    assert 3 <= (right.view(left).rx_bytes - before) / 32 <= 6
+    clocks = [re.search(r"clockid: (\d+)", info.read_text())
+              for info in pathlib.Path(f"/proc/{left.daemon.pid}/fdinfo").iterdir()]
+    assert str(time.CLOCK_BOOTTIME) in {found[1] for found in clocks if found}
 
 
 # Start

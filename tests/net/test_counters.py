@@ -13,9 +13,10 @@ import time
 
 import pytest
 
+from lab.capture import Capture
 from lab.pair import DEVICE
 from lab.run import wait_for
-from lab.traffic import ping, reaches
+from lab.traffic import ping, reaches, tcp_bytes, udp_loss_percent
 
 PING, INITIATION, RESPONSE, KEEPALIVE = 128, 148, 92, 32
 
@@ -36,6 +37,22 @@ def test_transfer_is_exact_on_both_ends_after_ten_pings(pinged):
     left, right = pinged.left, pinged.right
     assert transfer(left, right) == (RESPONSE + 10 * PING, INITIATION + 10 * PING) == (1372, 1428)
     assert transfer(right, left) == (INITIATION + 10 * PING, RESPONSE + 10 * PING)
+
+
+def test_counters_are_what_was_on_the_wire(pair):
+    """Handshakes, pings, datagrams and streams of both families: to the byte, on both ends."""
+    left, right = pair.left, pair.right
+    with Capture(left.space, "eth0", pair.lab.directory / "wire.pcap", snaplen=80) as capture:
+        ping(left.space, right.inner4, count=3)
+        ping(left.space, right.inner6, count=3)
+        udp_loss_percent(left.space, right.space, right.inner4, "-l", "777", rate="5M")
+        tcp_bytes(left.space, right.space, right.inner6, "-b", "20M", "-R")
+    on_wire = dict.fromkeys((left.outer4, right.outer4), 0)
+    for packet in capture.packets(["ip.src", "udp.length", "wg.type"]):
+        if packet["wg.type"] in ("1", "2", "4"):
+            on_wire[packet["ip.src"]] += int(packet["udp.length"]) - 8  # of a train: of all of it
+    assert transfer(left, right) == (on_wire[right.outer4], on_wire[left.outer4])
+    assert transfer(right, left) == (on_wire[left.outer4], on_wire[right.outer4])
 
 
 def test_link_counts_the_inner_packets(pinged):

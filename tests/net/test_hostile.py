@@ -4,17 +4,23 @@
           wg0 192.168.241.1                        inner 192.168.241.2, no TUN
 """
 
+import base64
 import os
 import struct
 import subprocess
+import sys
 import time
 
 import pytest
 
-from lab.peer import DATA, INITIATION, RESPONSE, is_echo_reply, tai64n, with_macs
-from lab.python_end import DEVICE, FAR_INNER, WithPython
+from lab.peer import (COOKIE, DATA, INITIATION, RESPONSE, is_echo_reply, open_cookie, tai64n,
+                      with_macs, with_second_mac)
+from lab.python_end import DEVICE, FAR_INNER, PORT, InBothFamilies, WithPython
 from lab.run import wait_for
+from lab.traffic import ping
 from lab.wgtool import Key
+from test_interop import FLOOD
+from test_load import stats
 
 
 @pytest.fixture
@@ -105,10 +111,11 @@ def let_in(world):
 
 
 def test_source_of_another_is_dropped(met):
-    before = let_in(met)
+    before, received = let_in(met), met.view().rx_bytes
     met.peer.send(met.echo(source="192.168.241.3"))
     assert met.peer.hears_nothing()
     assert let_in(met) == before
+    assert met.view().rx_bytes == received
     assert answers(met)
     assert let_in(met) > before
 
@@ -226,3 +233,66 @@ def test_cookie_reply_that_nobody_asked_for_moves_no_endpoint(met):
     other.sock.sendto(b"\3\0\0\0" + bytes(60), other.remote)
     assert other.hears_nothing()
     assert met.view().endpoint == "10.0.0.2:1002"
+
+
+# Load
+
+PROVEN = 16  # sources that proved themselves by a cookie, each with a peer of its own
+
+
+def proven(world, number, address):
+    """(the peer at this address, the cookie that it was given)."""
+    world.far.address("eth0", f"{address}/32")
+    key = Key()
+    world.wg.set(f"peer {key.public} allowed-ips 10.66.0.{number}/32")
+    peer = world.peer_at(address, 4000, key)
+    ping(world.near, address, count=1)
+    peer.sock.settimeout(0.05)
+    sent = {}
+    for _ in range(200):
+        message, _ = peer.initiation()
+        sent[message[4:8]] = message  # an answer names the index of what it answers
+        peer.sock.sendto(message, peer.remote)
+        try:
+            reply = peer.sock.recv(2048)
+        except TimeoutError:
+            continue
+        if reply[0] == COOKIE:
+            return peer, open_cookie(reply, sent[reply[4:8]], peer.remote_public)
+    raise AssertionError(f"no cookie for {address}")
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("form, shared", [("fd00:a:0:1::{}", True), ("fd00:a:0:{}::1", False)],
+                         ids=["one /64", "each its own"])
+def test_proven_sources_of_one_64_share_a_rate(lab, each_engine, form, shared):
+    """Under load 20 initiations a second of a /64 are worked on, and 5 at once.
+
+    The flood takes its toll: some are lost, and how long they take is not for certain.
+    """
+    world = InBothFamilies(lab, each_engine, 6)
+    world.near.ip("-6 route add fd00:a::/32 dev eth0")
+    noise = with_macs(bytes([INITIATION, 0, 0, 0]) + os.urandom(112),
+                      base64.b64decode(world.near_public))
+    said = lab.directory / "flood.txt"
+    with said.open("w") as out:
+        flood, _ = world.far.popen([sys.executable, "-c", FLOOD, "10.0.0.1", str(PORT),
+                                    noise.hex(), "3000"], stdout=out)
+    lab.own(flood)
+    wait_for(lambda: "cookie" in said.read_text(), "load", timeout=20)
+    ends = [proven(world, number, form.format(100 + number)) for number in range(PROVEN)]
+    time.sleep(1.1)  # what they asked for before is forgotten
+    ready = [with_second_mac(peer.initiation()[0], cookie) for peer, cookie in ends]
+    limited = stats(world).get("rate_limited", 0)
+    for (peer, _), message in zip(ends, ready):
+        peer.sock.sendto(message, peer.remote)
+    answered = 0
+    for peer, _ in ends:
+        peer.sock.settimeout(1)
+        try:
+            answered += peer.sock.recv(2048)[0] == RESPONSE
+        except TimeoutError:
+            pass
+        peer.sock.close()
+    assert (stats(world).get("rate_limited", 0) > limited) == shared
+    assert 4 <= answered < PROVEN if shared else answered >= PROVEN - 4

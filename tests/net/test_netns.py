@@ -79,19 +79,24 @@ def test_n19_a_peer_reached_through_another_peer(pair, each_engine):
 
 
 @pytest.mark.ours
-def test_n20_a_sender_behind_nat_is_told_that_the_peer_has_gone(pair):
+@pytest.mark.parametrize("family, said", [(4, "Destination Host Unreachable"),
+                                          (6, "Destination unreachable: Address unreachable")])
+def test_n20_a_sender_behind_nat_is_told_that_the_peer_has_gone(pair, family, said):
     left, right = pair.left, pair.right
     inside = pair.lab.space("inside")
     left.space.wire(inside, "eth1", "eth0")
-    left.space.address("eth1", "10.50.0.254/24")
-    inside.address("eth0", "10.50.0.1/24")
+    left.space.address("eth1", "10.50.0.254/24", "fd00:50::254/64")
+    inside.address("eth0", "10.50.0.1/24", "fd00:50::1/64")
     inside.ip("route add default via 10.50.0.254")
-    left.space.sysctl("net.ipv4.ip_forward", 1)
-    left.space.run("iptables", "-t", "nat", "-A", "POSTROUTING", "-o", DEVICE, "-j", "MASQUERADE")
-    ping(inside, right.inner4)
+    inside.ip("-6 route add default via fd00:50::254")
+    for name in ("ipv4.ip_forward", "ipv6.conf.all.forwarding"):
+        left.space.sysctl(f"net.{name}", 1)
+    iptables, target = {4: ("iptables", right.inner4), 6: ("ip6tables", right.inner6)}[family]
+    left.space.run(iptables, "-t", "nat", "-A", "POSTROUTING", "-o", DEVICE, "-j", "MASQUERADE")
+    ping(inside, target)
     left.wg.set(f"peer {right.key.public} remove")
-    result = inside.run("ping", "-n", "-c", "1", "-W", "2", right.inner4, check=False)
-    assert "Destination Host Unreachable" in result.out, result
+    result = inside.run("ping", "-n", "-c", "1", "-W", "2", target, check=False)
+    assert said in result.out, result
 
 
 def test_n24_the_address_spoken_to_is_on_another_interface_than_the_way_back(pair):

@@ -4,8 +4,14 @@
           wg0 192.168.241.1, fd00:b::1  tunnel           wg0 192.168.241.2, fd00:b::2
 """
 
+import errno
+import select
+import socket
+import struct
+
 import pytest
 
+from lab.capture import Capture
 from lab.pair import DEVICE
 from lab.run import wait_for
 from lab.traffic import ping, reaches
@@ -87,6 +93,60 @@ def test_packet_for_a_peer_without_endpoint_is_answered_with_unreachable(pair):
     right, left = pair.right, pair.left
     result = right.space.run("ping", "-n", "-c", "1", "-W", "2", left.inner4, check=False)
     assert "unreachable" in result.out.lower(), result
+
+
+def told(space, target):
+    """(errno, origin, type, code, by whom) that the sender of a datagram hears of it."""
+    v6 = ":" in target
+    family, level, name = ((socket.AF_INET6, socket.IPPROTO_IPV6, 25) if v6
+                           else (socket.AF_INET, socket.IPPROTO_IP, 11))  # RECVERR
+    with space.udp_socket(family) as sock:
+        sock.setsockopt(level, name, 1)
+        sock.sendto(b"x", (target, 9))
+        poller = select.poll()
+        poller.register(sock, 0)  # errors only
+        assert poller.poll(5000), "no ICMP error"
+        _, control, _, _ = sock.recvmsg(2048, 1024, socket.MSG_ERRQUEUE)
+    body, = [body for *at, body in control if at == [level, name]]
+    who = socket.inet_ntop(family, body[24:40] if v6 else body[20:24])
+    return *struct.unpack_from("=IBBB", body), who
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("family, target, expected", [
+    (4, "10.77.0.1", (errno.EHOSTUNREACH, 2, 3, 1)),
+    (6, "fd00:77::1", (errno.EHOSTUNREACH, 3, 1, 3))])
+def test_sender_is_told_by_type_and_code(pair, family, target, expected):
+    """No peer on the left; on the right one without an endpoint. The kernel's module speaks from
+    an address of its own, a TUN cannot: the error comes from where the packet did not get."""
+    left, right = pair.left, pair.right
+    left.space.ip(f"-{family} route add {target} dev {DEVICE}")
+    without_endpoint = left.inner6 if family == 6 else left.inner4
+    assert told(right.space, without_endpoint) == (*expected, without_endpoint)
+    assert told(left.space, target) == (*expected, target)
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("family, target, group", [(4, "10.77.0.1", "224.0.0.9"),
+                                                   (6, "fd00:77::1", "ff05::1:3")])
+def test_errors_and_multicasts_are_refused_in_silence(pair, family, target, group):
+    """RFC 1122 and 4443: the datagram that comes last alone is answered, by a sound packet."""
+    space = pair.left.space
+    ours = f"ip.dst == {pair.left.inner4}" if family == 4 else f"ipv6.dst == {pair.left.inner6}"
+    space.ip(f"-{family} route add {target} dev {DEVICE}")
+    space.ip(f"-{family} route add {'multicast ' * (family == 6)}{group} dev {DEVICE} table local")
+    with Capture(space, DEVICE, pair.lab.directory / "inner.pcap") as capture:
+        with space.entered():
+            raw = socket.socket(*((socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+                                  if family == 4 else
+                                  (socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)))
+        with raw, space.udp_socket(socket.AF_INET if family == 4 else socket.AF_INET6) as udp:
+            raw.sendto(bytes([3 if family == 4 else 1, 1]) + bytes(40), (target, 0))
+            udp.sendto(b"x", (group, 9))
+        told(space, target)
+    text = capture.tshark("-Y", f"(icmp.type == 3 || icmpv6.type == 1) && {ours}", "-T", "fields",
+                          "-e", "icmp.checksum.status", "-e", "icmpv6.checksum.status")
+    assert [line.strip() for line in text.splitlines()] == ["1"]
 
 
 def test_ping_bound_to_the_interface_works(pair):

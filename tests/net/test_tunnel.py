@@ -6,8 +6,11 @@
 
 import pytest
 
+from lab import peers
+from lab.capture import Capture
 from lab.pair import Pair
 from lab.traffic import ping, tcp_bytes, udp_loss_percent
+from test_offload import counters, on
 
 LOSS_PERCENT_MAX = 2.0
 
@@ -79,12 +82,37 @@ def test_largest_packet_fits_a_wire_that_is_exactly_as_wide(lab, each_engine, ot
     assert fragments == ["0"]
 
 
-def test_a_large_packet_crosses_a_narrower_wire_in_fragments(lab, each_engine, other):
-    pair = Pair(lab, each_engine, other, mtu=1420)
+@pytest.mark.parametrize("outer", [4, 6])
+def test_a_large_packet_crosses_a_narrower_wire_in_fragments(lab, each_engine, other, outer):
+    pair = narrow(lab, each_engine, other, outer)
+    left, right = pair.left, pair.right
+    ping(left.space, right.inner4, count=1)
+    with Capture(left.space, "eth0", lab.directory / "wire.pcap") as capture:
+        ping(left.space, right.inner4, size=1420 - 28, count=3)
+    sent = [packet for packet in capture.packets(
+        ["ip.src", "ipv6.src", "ip.flags.df", "ip.flags.mf", "ipv6.fraghdr.more"])
+        if left.outer4 == packet["ip.src"] or left.outer6 == packet["ipv6.src"]]
+    more = [packet["ip.flags.mf"] or packet["ipv6.fraghdr.more"] for packet in sent]
+    assert sum(flag in ("1", "True") for flag in more) == 3
+    if not peers.STANDIN:
+        assert not {packet["ip.flags.df"] for packet in sent} & {"1", "True"}
+
+
+def narrow(lab, left, right, outer):
+    pair = Pair(lab, left, right, mtu=1420)
     for end in (pair.left, pair.right):
         end.space.ip("link set eth0 mtu 1400")
-    pair.know_endpoint(4)
-    ping(pair.left.space, pair.right.inner4, size=1420 - 28, count=3)
+    return pair.know_endpoint(outer)
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("outer", [4, 6])
+def test_trains_cross_a_narrower_wire_one_by_one(lab, each_engine, outer):
+    """The kernel cuts no train whose packets it would have to fragment."""
+    pair = narrow(lab, each_engine, each_engine, outer)
+    assert tcp_bytes(pair.left.space, pair.right.space, pair.right.inner4) > 1_000_000
+    if "udp-gso" in on(pair.left):
+        assert counters(pair.left)["segmentation_refused"] >= 1
 
 
 def test_parallel_streams_all_finish(lab, each_engine, other):

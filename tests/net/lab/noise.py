@@ -8,6 +8,7 @@ P = 2 ** 255 - 19
 CONSTRUCTION = b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"
 IDENTIFIER = b"WireGuard v1 zx2c4 Jason@zx2c4.com"
 LABEL_MAC1 = b"mac1----"
+LABEL_COOKIE = b"cookie--"
 BASE_POINT = (9).to_bytes(32, "little")
 
 
@@ -65,6 +66,18 @@ def chacha20_block(key, counter, nonce):
         for row in range(4):
             _quarter(s, row, 4 + (row + 1) % 4, 8 + (row + 2) % 4, 12 + (row + 3) % 4)
     return struct.pack("<16I", *((x + y) & 0xFFFFFFFF for x, y in zip(s, start)))
+
+
+def hchacha20(key, nonce):
+    """The key for the rest of XChaCha20's nonce."""
+    s = [*struct.unpack("<4I", b"expand 32-byte k"), *struct.unpack("<8I", key),
+         *struct.unpack("<4I", nonce)]
+    for _ in range(10):
+        for column in range(4):
+            _quarter(s, column, column + 4, column + 8, column + 12)
+        for row in range(4):
+            _quarter(s, row, 4 + (row + 1) % 4, 8 + (row + 2) % 4, 12 + (row + 3) % 4)
+    return struct.pack("<8I", *s[:4], *s[12:])
 
 
 def _chacha20(key, nonce, data):

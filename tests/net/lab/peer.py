@@ -10,8 +10,8 @@ import socket
 import struct
 import time
 
-from lab.noise import (BASE_POINT, CONSTRUCTION, IDENTIFIER, LABEL_MAC1, blake2s, kdf, mac,
-                       open_sealed, seal, x25519)
+from lab.noise import (BASE_POINT, CONSTRUCTION, IDENTIFIER, LABEL_COOKIE, LABEL_MAC1, blake2s,
+                       hchacha20, kdf, mac, open_sealed, seal, x25519)
 
 INITIATION, RESPONSE, COOKIE, DATA = 1, 2, 3, 4
 
@@ -80,6 +80,18 @@ def tai64n(ahead_s=0):
 
 def with_macs(message, receiver_public):
     return message + mac(blake2s(LABEL_MAC1, receiver_public), message) + bytes(16)
+
+
+def with_second_mac(message, cookie):
+    return message[:-16] + mac(cookie, message[:-16])
+
+
+def open_cookie(reply, message, sender_public):
+    """The cookie that is the answer to this message."""
+    nonce, sealed = reply[8:32], reply[32:]
+    key = hchacha20(blake2s(LABEL_COOKIE, sender_public), nonce[:16])
+    counter, = struct.unpack("<Q", nonce[16:])
+    return open_sealed(key, counter, sealed, message[-32:-16])
 
 
 class PythonPeer:
