@@ -1,12 +1,16 @@
 #include "daemon/source_review.hpp"
 
-#include <boost/asio/post.hpp>
+#include <chrono>
 #include <utility>
 
 #include "daemon/setup_error.hpp"
 
 namespace wgring::daemon {
 namespace {
+
+// A page takes some 4 ms. Where routes never come to rest, and peers are many, the rest of the
+// machine still has the greater part of the processor.
+constexpr std::chrono::milliseconds pause_between_pages{10};
 
 tun::RouteQuestion open_question() {
   Result<tun::RouteQuestion> opened = tun::RouteQuestion::open();
@@ -19,7 +23,7 @@ tun::RouteQuestion open_question() {
 }  // namespace
 
 SourceReview::SourceReview(boost::asio::io_context& io, Interface& interface)
-    : io_(io), interface_(interface), question_(open_question()) {}
+    : interface_(interface), question_(open_question()), pause_(io) {}
 
 void SourceReview::begin() {
   if (going_on_) {
@@ -39,7 +43,12 @@ void SourceReview::review_page() {
     going_on_ = std::exchange(again_, false);
   }
   if (going_on_) {
-    boost::asio::post(io_, [this] { review_page(); });
+    pause_.expires_after(pause_between_pages);
+    pause_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) {
+        review_page();
+      }
+    });
   }
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "daemon/interface.hpp"
 #include "tun/route_question.hpp"
@@ -26,9 +27,9 @@ class SourceReview {
  private:
   void review_page();
 
-  boost::asio::io_context& io_;
   Interface& interface_;
   tun::RouteQuestion question_;
+  boost::asio::steady_timer pause_;
   SourceWalk walk_;
   bool going_on_ = false;
   bool again_ = false;
