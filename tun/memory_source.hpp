@@ -18,15 +18,11 @@ class SystemMemory {
   SystemMemory& operator=(const SystemMemory&) = delete;
 
   [[nodiscard]] MemorySource source() noexcept;
-  // The errno of the first page range that could not be locked; 0: all is locked. Locking is a
-  // best effort (RLIMIT_MEMLOCK), so this is for the log and not an error.
-  [[nodiscard]] int lock_errno() const noexcept { return lock_errno_.load(); }
   [[nodiscard]] std::size_t committed_bytes() const noexcept { return committed_bytes_.load(); }
 
  private:
   bool commit(std::uint8_t* base, std::size_t committed, std::size_t wanted) noexcept;
 
-  std::atomic<int> lock_errno_{0};
   std::atomic<std::size_t> committed_bytes_{0};
 };
 
