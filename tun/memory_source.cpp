@@ -35,8 +35,8 @@ bool SystemMemory::commit(std::uint8_t* base, std::size_t committed, std::size_t
   if (::mprotect(from, bytes, PROT_READ | PROT_WRITE) != 0) {
     return false;
   }
-  // As far as RLIMIT_MEMLOCK goes, where the process could not lock all that it has. Only pages that
-  // are touched count: a committed table of a million peers is mostly untouched.
+  // As far as RLIMIT_MEMLOCK goes, where the process could not lock all that it has. Only pages
+  // that are touched count: a committed table of a million peers is mostly untouched.
   static_cast<void>(::mlock2(from, bytes, MLOCK_ONFAULT));
   committed_bytes_.fetch_add(bytes, std::memory_order_relaxed);
   return true;
