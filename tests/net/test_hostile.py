@@ -4,22 +4,21 @@
           wg0 192.168.241.1                        inner 192.168.241.2, no TUN
 """
 
-import base64
+import contextlib
 import os
 import struct
 import subprocess
-import sys
 import time
 
 import pytest
 
+from lab.flood import flooded
 from lab.peer import (COOKIE, DATA, INITIATION, RESPONSE, is_echo_reply, open_cookie, tai64n,
                       with_macs, with_second_mac)
 from lab.python_end import DEVICE, FAR_INNER, PORT, InBothFamilies, WithPython
 from lab.run import wait_for
 from lab.traffic import ping
 from lab.wgtool import Key
-from test_interop import FLOOD
 from test_load import stats
 
 
@@ -262,6 +261,13 @@ def proven(world, number, address):
     raise AssertionError(f"no cookie for {address}")
 
 
+def is_answered(peer):
+    peer.sock.settimeout(1)
+    with contextlib.closing(peer.sock), contextlib.suppress(TimeoutError):
+        return peer.sock.recv(2048)[0] == RESPONSE
+    return False
+
+
 @pytest.mark.ours
 @pytest.mark.parametrize("form, shared", [("fd00:a:0:1::{}", True), ("fd00:a:0:{}::1", False)],
                          ids=["one /64", "each its own"])
@@ -272,27 +278,14 @@ def test_proven_sources_of_one_64_share_a_rate(lab, each_engine, form, shared):
     """
     world = InBothFamilies(lab, each_engine, 6)
     world.near.ip("-6 route add fd00:a::/32 dev eth0")
-    noise = with_macs(bytes([INITIATION, 0, 0, 0]) + os.urandom(112),
-                      base64.b64decode(world.near_public))
-    said = lab.directory / "flood.txt"
-    with said.open("w") as out:
-        flood, _ = world.far.popen([sys.executable, "-c", FLOOD, "10.0.0.1", str(PORT),
-                                    noise.hex(), "3000"], stdout=out)
-    lab.own(flood)
-    wait_for(lambda: "cookie" in said.read_text(), "load", timeout=20)
-    ends = [proven(world, number, form.format(100 + number)) for number in range(PROVEN)]
-    time.sleep(1.1)  # what they asked for before is forgotten
-    ready = [with_second_mac(peer.initiation()[0], cookie) for peer, cookie in ends]
-    limited = stats(world).get("rate_limited", 0)
-    for (peer, _), message in zip(ends, ready):
-        peer.sock.sendto(message, peer.remote)
-    answered = 0
-    for peer, _ in ends:
-        peer.sock.settimeout(1)
-        try:
-            answered += peer.sock.recv(2048)[0] == RESPONSE
-        except TimeoutError:
-            pass
-        peer.sock.close()
+    with flooded(world.far, ("10.0.0.1", PORT), world.near_public, lab.directory / "flood.txt",
+                 burst=3000):
+        ends = [proven(world, number, form.format(100 + number)) for number in range(PROVEN)]
+        time.sleep(1.1)  # what they asked for before is forgotten
+        ready = [with_second_mac(peer.initiation()[0], cookie) for peer, cookie in ends]
+        limited = stats(world).get("rate_limited", 0)
+        for (peer, _), message in zip(ends, ready):
+            peer.sock.sendto(message, peer.remote)
+        answered = sum(is_answered(peer) for peer, _ in ends)
     assert (stats(world).get("rate_limited", 0) > limited) == shared
     assert 4 <= answered < PROVEN if shared else answered >= PROVEN - 4
