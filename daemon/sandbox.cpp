@@ -13,6 +13,7 @@
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "daemon/setup_error.hpp"
@@ -80,10 +81,13 @@ constexpr int calls_of_memory_and_files[] = {
 
 // Of the process itself: signals, the orderly end and the disorderly one.
 constexpr int calls_of_the_process[] = {
-    SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction),
-    SCMP_SYS(sigaltstack),  SCMP_SYS(getpid),         SCMP_SYS(gettid),
-    SCMP_SYS(tgkill),       SCMP_SYS(exit),           SCMP_SYS(exit_group),
-    SCMP_SYS(geteuid),      SCMP_SYS(getuid),         SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(rt_sigreturn),    SCMP_SYS(rseq),
+    SCMP_SYS(set_robust_list), SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigaction),    SCMP_SYS(sigaltstack),
+    SCMP_SYS(getpid),          SCMP_SYS(gettid),
+    SCMP_SYS(tgkill),          SCMP_SYS(exit),
+    SCMP_SYS(exit_group),      SCMP_SYS(geteuid),
+    SCMP_SYS(getuid),          SCMP_SYS(sched_getaffinity),
 };
 
 constexpr int fatal_calls[] = {
@@ -158,6 +162,8 @@ void rule(const Filter& filter, std::uint32_t action, int call,
 }
 
 void allow_conditionally(const Filter& filter, const SandboxNeeds& needs) {
+  // A lane's thread may still be about to tell its name.
+  rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), {equals(0, PR_SET_NAME)});
   rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), {lacks(2, PROT_EXEC)});
   rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {lacks(2, PROT_EXEC)});
   for (const int family : families_allowed) {

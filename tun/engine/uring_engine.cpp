@@ -221,7 +221,7 @@ void UringEngine::enter(unsigned wait_for) noexcept {
       case EAGAIN:
       case EBUSY:
         // The completion queue is full: make room and go on.
-        process();
+        static_cast<void>(process());
         wait_for = 0;
         continue;
       default:
@@ -235,7 +235,8 @@ void UringEngine::enter(unsigned wait_for) noexcept {
   }
 }
 
-void UringEngine::process() noexcept {
+std::uint32_t UringEngine::process() noexcept {
+  std::uint32_t count = 0;
   io_uring_cqe* completion = nullptr;
   while (::io_uring_peek_cqe(&ring_, &completion) == 0) {
     // Seen before it is acted upon: acting may enter the ring again.
@@ -243,7 +244,9 @@ void UringEngine::process() noexcept {
         .user_data = completion->user_data, .res = completion->res, .flags = completion->flags};
     ::io_uring_cqe_seen(&ring_, completion);
     complete(seen);
+    count += 1;
   }
+  return count;
 }
 
 void UringEngine::complete(const io_uring_cqe& completion) noexcept {

@@ -110,7 +110,7 @@ class UringEngine {
   void start(Operation& operation, io_uring_sqe* entry, Kind kind, std::size_t index) noexcept;
   void cancel(const Operation& operation, Kind kind, std::size_t index) noexcept;
   void enter(unsigned wait_for) noexcept;
-  void process() noexcept;
+  std::uint32_t process() noexcept;  // completions that there were
   void complete(const io_uring_cqe& completion) noexcept;
   void finish(Operation& operation, std::uint32_t generation, int result) noexcept;
   [[nodiscard]] std::size_t in_flight(bool all) const noexcept;

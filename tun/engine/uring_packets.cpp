@@ -25,9 +25,11 @@ bool is_retry(int result) noexcept {
 void UringEngine::flush(unsigned wait_for) noexcept {
   enter(wait_for);
   process();
-  while (!broken_ && failures_wait()) {
+  // Nothing for a call means that nothing waits: the kernel sets the flag after it has put work on
+  // its list, which may have been done in between. Other operations are fewer than it does at once.
+  for (bool some = true; some && !broken_ && failures_wait();) {
     enter(0);
-    process();
+    some = process() > 0;
   }
   settle_effects();
 }
@@ -165,7 +167,9 @@ void UringEngine::prepare_write(std::size_t number) noexcept {
 // A write that failed.
 void UringEngine::complete_write(std::size_t number, std::uint32_t generation,
                                  int result) noexcept {
-  WG_ASSERT(delivery_.generation == generation && number < delivery_.plan.size());
+  if (delivery_.generation != generation || number >= delivery_.plan.size()) {
+    return settle_write(result, 1);  // later than any kernel that we know of tells it
+  }
   const WritePlan::Write& write = delivery_.plan[number];
   delivery_.packets -= write.packets;
   delivery_.super_packets -= write.packets > 1 ? 1U : 0U;
