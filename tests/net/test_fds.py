@@ -5,6 +5,7 @@
     inner  only the TUN wg0, 192.168.241.1              wg0  192.168.241.2
 """
 
+import contextlib
 import os
 import pathlib
 import select
@@ -113,9 +114,10 @@ def test_descriptor_that_is_no_tun_is_refused(lab, ours):
 def kept_by_exec(pid):
     kept = {}
     for entry in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
-        flags = int(entry.read_text().partition("flags:")[2].split()[0], 8)
-        if not flags & os.O_CLOEXEC:
-            kept[int(entry.name)] = os.readlink(f"/proc/{pid}/fd/{entry.name}")
+        with contextlib.suppress(FileNotFoundError):  # closed since
+            flags = int(entry.read_text().partition("flags:")[2].split()[0], 8)
+            if not flags & os.O_CLOEXEC:
+                kept[int(entry.name)] = os.readlink(f"/proc/{pid}/fd/{entry.name}")
     return kept
 
 
