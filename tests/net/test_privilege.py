@@ -123,8 +123,9 @@ def test_who_is_not_root_becomes_no_other(lab, ours):
 def test_root_is_not_needed(lab, ours):
     """Who starts it has CAP_NET_ADMIN, and may open /dev/net/tun, which here and there is root's."""
     few = Implementation("few", "/usr/bin/setpriv", [
-        "--reuid=987654", "--regid=987654", "--clear-groups", "--inh-caps=+net_admin,+dac_override",
-        "--ambient-caps=+net_admin,+dac_override", str(ours.path), *ours.options])
+        "--reuid=987654", "--regid=987654", "--clear-groups",
+        "--inh-caps=+net_admin,+dac_override", "--ambient-caps=+net_admin,+dac_override",
+        str(ours.path), *ours.options])
     daemon = lab.daemon(lab.space("solo"), few)
     daemon.socket_path.parent.mkdir()
     os.chown(daemon.socket_path.parent, 987654, 987654)
