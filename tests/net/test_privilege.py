@@ -121,7 +121,7 @@ def test_who_is_not_root_becomes_no_other(lab, ours):
 
 
 def test_root_is_not_needed(lab, ours):
-    """Who starts it has CAP_NET_ADMIN, and may open /dev/net/tun, which here and there is root's."""
+    """Who starts it has CAP_NET_ADMIN, and may open /dev/net/tun, which may be root's."""
     few = Implementation("few", "/usr/bin/setpriv", [
         "--reuid=987654", "--regid=987654", "--clear-groups",
         "--inh-caps=+net_admin,+dac_override", "--ambient-caps=+net_admin,+dac_override",
