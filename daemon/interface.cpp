@@ -283,8 +283,7 @@ void Interface::reopen_sockets() {
       log_error("no UDP sockets on port {}: {}; tried again until the link goes down", listen_port_,
                 error_text(opened.error()));
     }
-  } catch (const std::bad_alloc&) {
-    // Not even the line can be written.
+  } catch (const std::bad_alloc&) {  // NOLINT: not even the line can be written
   }
 }
 

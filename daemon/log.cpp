@@ -63,8 +63,7 @@ void write_log(LogLevel level, fmt::string_view format, fmt::format_args argumen
   if (logger.should_log(spdlog_level(level))) {
     try {
       logger.log(spdlog_level(level), fmt::vformat(format, arguments));
-    } catch (const std::bad_alloc&) {
-      // A line for which there is no memory is lost, and nothing else by it.
+    } catch (const std::bad_alloc&) {  // NOLINT: without memory the line is lost, and no more
     }
   }
 }

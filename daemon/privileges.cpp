@@ -54,8 +54,8 @@ std::vector<std::string> choose_kept(const PrivilegeNeeds& needs) {
   ::capng_clear(CAPNG_SELECT_ALL);
   std::vector<std::string> names;
   for (const unsigned capability : wanted) {
-    constexpr auto sets = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED);
-    static_cast<void>(::capng_update(CAPNG_ADD, sets, capability));
+    static_cast<void>(::capng_update(CAPNG_ADD, CAPNG_EFFECTIVE, capability));
+    static_cast<void>(::capng_update(CAPNG_ADD, CAPNG_PERMITTED, capability));
     const char* const name = ::capng_capability_to_name(capability);
     names.emplace_back(name != nullptr ? name : std::to_string(capability));
   }
