@@ -125,13 +125,16 @@ Setting setting_of(std::string_view option, const std::string& word, std::string
   return {.source = option, .word = word.empty() ? "auto" : std::string_view{word}};
 }
 
-std::optional<EarlyExit> take_engine(Setting setting, tun::EngineKind& engine) {
-  const auto known = engines.find(std::string{setting.word});
-  if (known == engines.end()) {
-    return usage_error(fmt::format("{}: no engine '{}'; there are: {}", setting.source,
-                                   setting.word, fmt::join(words_of(engines), ", ")));
+// `what` names the kind of thing in the error.
+template <typename Value>
+std::optional<EarlyExit> take_word(Setting setting, std::string_view what,
+                                   const std::map<std::string, Value>& values, Value& value) {
+  const auto known = values.find(std::string{setting.word});
+  if (known == values.end()) {
+    return usage_error(fmt::format("{}: no {} '{}'; there are: {}", setting.source, what,
+                                   setting.word, fmt::join(words_of(values), ", ")));
   }
-  engine = known->second;
+  value = known->second;
   return std::nullopt;
 }
 
@@ -141,16 +144,6 @@ std::optional<EarlyExit> take_aead(Setting setting, std::string& aead) {
                                    fmt::join(aeads, ", ")));
   }
   aead = setting.word;
-  return std::nullopt;
-}
-
-std::optional<EarlyExit> take_sandbox(Setting setting, SandboxMode& sandbox) {
-  const auto known = sandboxes.find(std::string{setting.word});
-  if (known == sandboxes.end()) {
-    return usage_error(fmt::format("{}: no sandbox '{}'; there are: {}", setting.source,
-                                   setting.word, fmt::join(words_of(sandboxes), ", ")));
-  }
-  sandbox = known->second;
   return std::nullopt;
 }
 
@@ -218,8 +211,8 @@ struct Words {
 std::optional<EarlyExit> take_settings(const Words& words, const Environment& environment,
                                        Options& options) {
   if (auto fault =
-          take_engine(setting_of("--engine", words.engine, "WGRING_ENGINE", environment.engine),
-                      options.engine)) {
+          take_word(setting_of("--engine", words.engine, "WGRING_ENGINE", environment.engine),
+                    "engine", engines, options.engine)) {
     return fault;
   }
   if (auto fault = take_aead(setting_of("--aead", words.aead, "WGRING_AEAD", environment.aead),
@@ -231,9 +224,9 @@ std::optional<EarlyExit> take_settings(const Words& words, const Environment& en
                       options.shard_bits)) {
     return fault;
   }
-  if (auto fault = take_sandbox(
-          setting_of("--sandbox", words.sandbox, "WGRING_SANDBOX", environment.sandbox),
-          options.sandbox)) {
+  if (auto fault =
+          take_word(setting_of("--sandbox", words.sandbox, "WGRING_SANDBOX", environment.sandbox),
+                    "sandbox", sandboxes, options.sandbox)) {
     return fault;
   }
   if (options.user.empty() && environment.user != nullptr) {

@@ -17,6 +17,8 @@ from lab.run import LabError, run  # noqa: E402
 from lab.space import Space, processes_in  # noqa: E402
 from lab.talk import Talk  # noqa: E402
 
+pytest_plugins = ["lab.fixtures"]
+
 
 def host_state():
     """What the machine shows of namespaces, links and sockets outside ours."""
@@ -111,28 +113,6 @@ def pytest_runtest_makereport(item, call):
     lab = getattr(item, "funcargs", {}).get("lab")
     if report.failed and isinstance(lab, Lab):
         report.sections.append(("daemon logs", lab.logs()))
-
-
-@pytest.fixture
-def lab(tmp_path):
-    """The experiment of one test; a daemon that ends badly fails the test."""
-    lab = Lab(tmp_path)
-    try:
-        yield lab
-    finally:
-        lab.close()
-
-
-@pytest.fixture
-def ours():
-    """The daemon under test with the engine that it chooses itself."""
-    return peers.under_test()
-
-
-@pytest.fixture(params=peers.engines())
-def each_engine(request):
-    """The daemon under test, once with each engine."""
-    return peers.under_test(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@
 """
 
 import contextlib
-import re
 import threading
 import time
 
@@ -15,17 +14,13 @@ from lab import peers
 from lab.pair import Pair
 from lab.run import wait_for
 from lab.traffic import Pinger, iperf
+from lab.usage import kilobytes
 
 pytestmark = pytest.mark.ours
 
 CLIENTS = 1000
 LINE_BYTES, PIECE = 1 << 30, b"x" * (1 << 16)
 SECONDS = 4
-
-
-def resident_kib(daemon):
-    with open(f"/proc/{daemon.pid}/status") as status:
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status.read())[1])
 
 
 class Crowd:
@@ -105,10 +100,10 @@ def test_a_crowd_of_hostile_clients_beside_traffic(lab, each_engine):
     pair = Pair(lab, each_engine, peers.under_test()).know_endpoint()
     left, right = pair.left, pair.right
     wait_for(lambda: Pinger(left.space, right.inner4).answered(1, 56, 1), "the tunnel")
-    before, rss_kib = left.daemon.uapi.get(), resident_kib(left.daemon)
+    before, rss_kib = left.daemon.uapi.get(), kilobytes(left.daemon.pid, "VmRSS")
     with Crowd(left.daemon.uapi) as crowd, Echoes(left.space, right.inner4) as echoes:
         total = iperf(left.space, right.space, right.inner4, seconds=SECONDS)["sum_received"]
-        most_kib = resident_kib(left.daemon)
+        most_kib = kilobytes(left.daemon.pid, "VmRSS")
     assert total["bytes"] > 1 << 20
     assert echoes.answered == echoes.sent > 20
     assert crowd.came_and_went > 0

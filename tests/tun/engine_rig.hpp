@@ -160,6 +160,18 @@ class EngineRig : public SpaceTest {
     }
     fatal_ = fatal_ || inbox_.notes.fatal.has_value();
   }
+  // What the core refuses is read as it is, and does not disturb what comes after it.
+  void expect_packets_of_few_bytes() {
+    const Peer host("10.9.0.1");
+    for (const std::size_t bytes : {1U, 2U, 3U, 19U}) {
+      got_tun_.clear();
+      send_link_layer("wgt0", std::string(bytes, 'E'));
+      host.send("10.9.0.2", 9, "after");
+      ASSERT_TRUE(turn_until([&] { return got_tun_.size() == 2; }));
+      EXPECT_EQ(got_tun_[0], std::string(bytes, 'E'));
+      EXPECT_EQ(got_tun_[1].substr(28), "after");
+    }
+  }
   template <typename Condition>
   [[nodiscard]] bool turn_until(Condition condition, int turns_max = 20'000) {
     const Instant end = read_clock().boottime + std::chrono::seconds{20};

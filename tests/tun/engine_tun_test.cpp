@@ -87,15 +87,7 @@ TYPED_TEST(EngineTunTest, ReadsInnerPacketsInOrder) {
 }
 
 TYPED_TEST(EngineTunTest, APacketOfOneByteIsReadAsOne) {  // what the core refuses
-  const Peer host("10.9.0.1");
-  for (const std::size_t bytes : {1U, 2U, 3U, 19U}) {
-    this->got_tun_.clear();
-    send_link_layer("wgt0", std::string(bytes, 'E'));
-    host.send("10.9.0.2", 9, "after");
-    ASSERT_TRUE(this->turn_until([&] { return this->got_tun_.size() == 2; }));
-    EXPECT_EQ(this->got_tun_[0], std::string(bytes, 'E'));
-    EXPECT_EQ(this->got_tun_[1].substr(28), "after");
-  }
+  this->expect_packets_of_few_bytes();
   EXPECT_FALSE(this->gone_);
 }
 

@@ -136,6 +136,14 @@ class FlowTest : public SteeringTest {
     ASSERT_EQ(socket->receive(), "x");
   }
 
+  // A flow is read where its other direction was written last.
+  void expect_the_kernels_own_way() {
+    for (const std::uint32_t queue : {0U, 2U, 3U}) {
+      write_answer(queue);
+      EXPECT_EQ(queue_of_next(), static_cast<int>(queue));
+    }
+  }
+
   std::optional<Peer> socket;
 };
 
@@ -149,7 +157,6 @@ TEST_F(FlowTest, WhatIsWrittenMovesNoFlow) {
   }
 }
 
-// The kernel's own way is back: a flow is read where its other direction was written last.
 TEST_F(FlowTest, TheNextOwnerOfATunIsNotSteered) {
   {
     Steering earlier;
@@ -158,10 +165,7 @@ TEST_F(FlowTest, TheNextOwnerOfATunIsNotSteered) {
     watch.set(watch.context, prefix("10.9.0.1", 32), 1);
     EXPECT_EQ(queue_of_next(), 1);
   }
-  for (const std::uint32_t queue : {0U, 2U, 3U}) {
-    write_answer(queue);
-    EXPECT_EQ(queue_of_next(), static_cast<int>(queue));
-  }
+  expect_the_kernels_own_way();
 }
 
 // An owner that was killed takes nothing away.
@@ -172,10 +176,7 @@ TEST_F(FlowTest, WhatADeadOwnerLeftIsTakenAwayAlsoWhereNothingComesInItsPlace) {
   watch.set(watch.context, prefix("10.9.0.1", 32), 1);
   EXPECT_EQ(queue_of_next(), 1);
   with_denied({.call = SYS_bpf, .error = EPERM}, [&] { EXPECT_FALSE(steering.open(device.fd())); });
-  for (const std::uint32_t queue : {0U, 2U, 3U}) {
-    write_answer(queue);
-    EXPECT_EQ(queue_of_next(), static_cast<int>(queue));
-  }
+  expect_the_kernels_own_way();
 }
 
 // As on a kernel before 5.8 that lets nobody without CAP_SYS_ADMIN change a map.
@@ -190,10 +191,7 @@ TEST_F(FlowTest, AMapThatCannotBeChangedIsGivenUp) {
   });
   EXPECT_FALSE(steering.is_open());
   EXPECT_EQ(steering.watch().set, nullptr);
-  for (const std::uint32_t queue : {0U, 2U, 3U}) {
-    write_answer(queue);
-    EXPECT_EQ(queue_of_next(), static_cast<int>(queue));
-  }
+  expect_the_kernels_own_way();
 }
 
 TEST_F(SteeringTest, AChangeThatIsRefusedIsCounted) {

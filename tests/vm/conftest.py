@@ -16,11 +16,11 @@ from guest.machine import QEMU, Machine  # noqa: E402
 from guest.meeting import Meeting  # noqa: E402
 from guest.talk import Talk  # noqa: E402
 from lab import peers  # noqa: E402
-from lab.lab import Lab  # noqa: E402
 from lab.retries import note_retried, pytest_runtest_logreport, tell_retried  # noqa: E402
 from lab.run import LabError  # noqa: E402
 from lab.space import Space, processes_in  # noqa: E402
 
+pytest_plugins = ["lab.fixtures"]
 assert pytest_runtest_logreport  # a hook: pytest finds it by its name here
 TOOLS = ("wg", "ip", "ss", "tcpdump", "tshark", "nsenter", "unshare")
 
@@ -73,26 +73,6 @@ def machine(tmp_path_factory):
         yield machine
     finally:
         machine.close()
-
-
-@pytest.fixture
-def lab(tmp_path):
-    """The daemons of one test; one that ends badly fails the test."""
-    lab = Lab(tmp_path)
-    try:
-        yield lab
-    finally:
-        lab.close()
-
-
-@pytest.fixture
-def ours():
-    return peers.under_test()
-
-
-@pytest.fixture(params=peers.engines())
-def each_engine(request):
-    return peers.under_test(request.param)
 
 
 @pytest.fixture
