@@ -37,18 +37,13 @@ constexpr unsigned flags_of_routes = IFF_UP | IFF_RUNNING;
 
 // Attribute callback; `to` is a std::optional<std::uint32_t>.
 int take_mtu(const nlattr* attribute, void* to) {
-  if (::mnl_attr_get_type(attribute) == IFLA_MTU &&
-      ::mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0) {
-    *static_cast<std::optional<std::uint32_t>*>(to) = ::mnl_attr_get_u32(attribute);
+  if (const auto mtu_bytes = tun::number_in(attribute, IFLA_MTU)) {
+    *static_cast<std::optional<std::uint32_t>*>(to) = mtu_bytes;
   }
   return MNL_CB_OK;
 }
 
 }  // namespace
-
-void LinkWatch::SocketCloser::operator()(mnl_socket* socket) const noexcept {
-  static_cast<void>(::mnl_socket_close(socket));
-}
 
 LinkWatch::LinkWatch(asio::io_context& io, tun::TunDevice& device, LinkEvents events)
     : device_(device),

@@ -12,14 +12,13 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <unordered_map>
 
 #include "daemon/interface.hpp"
+#include "tun/netlink.hpp"
 #include "tun/tun_device.hpp"
 
-struct mnl_socket;
 struct nlmsghdr;
 
 namespace wgring::daemon {
@@ -45,10 +44,6 @@ class LinkWatch {
   void ask();
 
  private:
-  struct SocketCloser {
-    void operator()(mnl_socket* socket) const noexcept;
-  };
-
   void await_message();
   void read_messages();
   void on_message(const nlmsghdr& message);
@@ -65,7 +60,7 @@ class LinkWatch {
 
   tun::TunDevice& device_;
   LinkEvents events_;
-  std::unique_ptr<mnl_socket, SocketCloser> socket_;
+  tun::NetlinkSocket socket_;
   boost::asio::posix::stream_descriptor readable_;
   boost::asio::posix::stream_descriptor writable_;  // of the TUN; open only while away and down
   boost::asio::steady_timer ask_timer_;

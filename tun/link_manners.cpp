@@ -8,6 +8,8 @@
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
+#include "tun/netlink.hpp"
+
 namespace wgring::tun {
 namespace {
 
@@ -54,11 +56,9 @@ void send_no_redirects(mnl_socket* socket, const char* name) noexcept {
 
 // The kernel has done it, or not, when a send returns.
 void teach_link_manners(const char* name) noexcept {
-  mnl_socket* const socket = ::mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-  if (socket != nullptr) {
-    give_no_address(socket, name);
-    send_no_redirects(socket, name);
-    static_cast<void>(::mnl_socket_close(socket));
+  if (const NetlinkSocket socket = open_route_netlink()) {
+    give_no_address(socket.get(), name);
+    send_no_redirects(socket.get(), name);
   }
 }
 

@@ -1,7 +1,6 @@
 #include "tun/link_question.hpp"
 
 #include <array>
-#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -17,17 +16,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "base/assert.hpp"
+#include "tun/netlink.hpp"
 
 namespace wgring::tun {
 namespace {
-
-struct SocketCloser {
-  void operator()(mnl_socket* socket) const noexcept {
-    static_cast<void>(::mnl_socket_close(socket));
-  }
-};
-using Socket = std::unique_ptr<mnl_socket, SocketCloser>;
 
 // A link with attributes of every kind takes a few kilobytes.
 using Buffer = std::array<char, 32 * 1024>;
@@ -70,9 +62,8 @@ nlmsghdr* begin(Buffer& buffer, std::uint16_t type) noexcept {
 // --- the number under which our namespace knows another one ---
 
 int take_number(const nlattr* attribute, void* into) noexcept {
-  if (::mnl_attr_get_type(attribute) == NETNSA_NSID &&
-      ::mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0) {
-    *static_cast<std::int32_t*>(into) = static_cast<std::int32_t>(::mnl_attr_get_u32(attribute));
+  if (const auto number = number_in(attribute, NETNSA_NSID)) {
+    *static_cast<std::int32_t*>(into) = static_cast<std::int32_t>(*number);
   }
   return MNL_CB_OK;
 }
@@ -120,9 +111,8 @@ struct LinkParts {
 };
 
 int take_tun_attribute(const nlattr* attribute, void* into) noexcept {
-  if (::mnl_attr_get_type(attribute) == IFLA_TUN_NUM_QUEUES &&
-      ::mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0) {
-    static_cast<LinkAnswer*>(into)->tun_queues = ::mnl_attr_get_u32(attribute);
+  if (const auto queues = number_in(attribute, IFLA_TUN_NUM_QUEUES)) {
+    static_cast<LinkAnswer*>(into)->tun_queues = queues;
   }
   return MNL_CB_OK;
 }
@@ -140,9 +130,8 @@ int take_info(const nlattr* attribute, void* into) noexcept {
 
 int take_link_attribute(const nlattr* attribute, void* into) noexcept {
   auto* const parts = static_cast<LinkParts*>(into);
-  if (::mnl_attr_get_type(attribute) == IFLA_MTU &&
-      ::mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0) {
-    parts->answer->mtu_bytes = ::mnl_attr_get_u32(attribute);
+  if (const auto mtu_bytes = number_in(attribute, IFLA_MTU)) {
+    parts->answer->mtu_bytes = *mtu_bytes;
   } else if (::mnl_attr_get_type(attribute) == IFLA_LINKINFO) {
     return ::mnl_attr_parse_nested(attribute, take_info, parts);
   }
@@ -186,9 +175,9 @@ Result<LinkAnswer> ask_by_name(mnl_socket* socket, const char* name,
   return answer;
 }
 
-Result<Socket> open_socket() noexcept {
-  Socket socket(::mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
-  if (socket == nullptr || ::mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) != 0) {
+Result<NetlinkSocket> open_socket() noexcept {
+  NetlinkSocket socket = open_route_netlink();
+  if (socket == nullptr) {
     return fail(errno, "socket(NETLINK_ROUTE): to ask for the interface");
   }
   return socket;
@@ -204,7 +193,7 @@ bool is_ours(int namespace_fd, int socket_fd) noexcept {
 }  // namespace
 
 Result<LinkAnswer> ask_link_here(const char* name) noexcept {
-  const Result<Socket> socket = open_socket();
+  const Result<NetlinkSocket> socket = open_socket();
   return socket ? ask_by_name(socket->get(), name, std::nullopt)
                 : Result<LinkAnswer>{std::unexpected(socket.error())};
 }
@@ -214,7 +203,7 @@ Result<LinkAnswer> ask_link(int tun_fd, const char* name) noexcept {
   if (!there && errno == EBADFD) {
     return fail(ENODEV, "ioctl(TUNGETDEVNETNS): the interface is gone");
   }
-  const Result<Socket> socket = open_socket();
+  const Result<NetlinkSocket> socket = open_socket();
   if (!socket) {
     return std::unexpected(socket.error());
   }

@@ -38,9 +38,8 @@ struct Route {
 };
 
 int take_interface(const nlattr* attribute, void* into) noexcept {
-  if (::mnl_attr_get_type(attribute) == RTA_OIF &&
-      ::mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0) {
-    static_cast<Route*>(into)->interface_index = ::mnl_attr_get_u32(attribute);
+  if (const auto index = number_in(attribute, RTA_OIF)) {
+    static_cast<Route*>(into)->interface_index = *index;
   }
   return MNL_CB_OK;
 }
@@ -73,13 +72,9 @@ int exchange(mnl_socket* socket, RouteQuestion::Buffer& buffer, std::uint32_t se
 
 }  // namespace
 
-void RouteQuestion::SocketCloser::operator()(mnl_socket* socket) const noexcept {
-  static_cast<void>(::mnl_socket_close(socket));
-}
-
 Result<RouteQuestion> RouteQuestion::open() noexcept {
-  Socket socket(::mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (socket == nullptr || ::mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) != 0) {
+  NetlinkSocket socket = open_route_netlink(SOCK_NONBLOCK);
+  if (socket == nullptr) {
     return fail(errno, "socket(NETLINK_ROUTE): to ask for routes");
   }
   return RouteQuestion(std::move(socket));

@@ -3,14 +3,12 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <utility>
 
 #include "base/result.hpp"
 #include "noise/endpoint.hpp"
-
-struct mnl_socket;
+#include "tun/netlink.hpp"
 
 namespace wgring::tun {
 
@@ -36,16 +34,11 @@ class RouteQuestion {
   [[nodiscard]] std::optional<RouteAnswer> ask(const RouteQuery& query) noexcept;
 
  private:
-  struct SocketCloser {
-    void operator()(mnl_socket* socket) const noexcept;
-  };
-  using Socket = std::unique_ptr<mnl_socket, SocketCloser>;
-
-  explicit RouteQuestion(Socket socket) noexcept : socket_(std::move(socket)) {}
+  explicit RouteQuestion(NetlinkSocket socket) noexcept : socket_(std::move(socket)) {}
 
   [[nodiscard]] bool is_ours(const noise::IpAddress& address) noexcept;
 
-  Socket socket_;
+  NetlinkSocket socket_;
   std::uint32_t sequence_ = 0;
 };
 
