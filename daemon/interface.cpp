@@ -259,7 +259,11 @@ void Interface::commit(const SetRequest& request, Prepared prepared) {
 void Interface::use_sockets(Sockets sockets) {
   for (std::uint32_t shard = 0; shard < shards_.count(); ++shard) {
     shards_[shard].call([&](tun::ShardContext& context) {
-      context.set_sockets(sockets == nullptr ? nullptr : &sockets->of(shard));
+      if (sockets == nullptr) {
+        context.set_sockets(nullptr);
+      } else {
+        context.set_sockets(&sockets->of(shard), sockets->door_of(shard));
+      }
       context.device.forget_sources();
     });
   }

@@ -86,6 +86,7 @@ void log_stats(const tun::ShardStats& stats, std::string_view whose) {
   lost.add("udp_backlog_full", engine.udp_backlog_full);
   lost.add("udp_no_socket", engine.udp_no_socket);
   lost.add("udp_kernel_dropped", engine.udp_kernel_dropped);
+  lost.add("door_dropped", engine.door_dropped);
   lost.add("tun_after_end", engine.tun_after_end);
   lost.add("hand_over_full", stats.hand_over.full);
   lost.write(whose, "lost in the engine");

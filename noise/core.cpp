@@ -1,5 +1,6 @@
 #include "noise/core.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -44,7 +45,8 @@ Turn Core::begin_turn(Now now, Outbox& outbox) noexcept {
 }
 
 void Core::end_turn(Turn& turn) noexcept {
-  process_handshakes(turn);
+  // One at once beside data; the others when the turn has done with it.
+  process_handshakes(data_moved_ == 0 ? handshake_messages_per_turn : 1, turn);
   drain_work(turn);
   settle_deadlines();
   limiter_.collect(turn.now.boottime);
@@ -62,7 +64,11 @@ void Core::on_deadline(Now now, Outbox& outbox) noexcept {
     run_timers(peer, turn);
     deadlines_.set(peer.id, peer.timers.earliest());
   }
+  const std::size_t share = data_moved_ / data_per_handshake_message;
+  process_handshakes(
+      static_cast<std::uint32_t>(std::min<std::size_t>(share, handshake_messages_per_turn)), turn);
   end_turn(turn);
+  data_moved_ = 0;
 }
 
 Deadline Core::next_deadline() const noexcept {

@@ -29,6 +29,10 @@ namespace wgring::noise {
 // Work of one turn that is bounded so that data never waits long for handshakes: a message costs
 // a BLAKE2s, one that is processed costs several scalar multiplications (some 40 us each).
 inline constexpr std::uint32_t handshake_messages_per_turn = 16;
+// Where data moves, one message, and one more for so much of it: a tenth of the time, or less.
+inline constexpr std::size_t data_per_handshake_message = 64 * 1024;
+// What a packet costs beside its bytes, in bytes.
+inline constexpr std::size_t packet_cost = 1024;
 
 // The turn in progress: its time, its outbox, and what it may still spend.
 struct Turn {
@@ -64,6 +68,7 @@ class Core {
   void on_initiations(std::span<const HandedInitiation> batch, Now now, Outbox& outbox) noexcept;
   void on_deadline(Now now, Outbox& outbox) noexcept;
   [[nodiscard]] Deadline next_deadline() const noexcept;
+  [[nodiscard]] std::size_t handshake_room() const noexcept { return handshakes_.room(); }
   void set_link(bool up, Now now, Outbox& outbox) noexcept;
   void set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbox) noexcept;
   [[nodiscard]] bool reserve(std::uint32_t peers, std::uint32_t prefixes, Present present) noexcept;
@@ -149,7 +154,7 @@ class Core {
   void receive_opened_run(const OpenBatch::Opened& run, Wild& wild, Turn& turn) noexcept;
 
   // --- handshakes (core_handshake.cpp) ---
-  void process_handshakes(Turn& turn) noexcept;
+  void process_handshakes(std::uint32_t messages_max, Turn& turn) noexcept;
   void process_handshake(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept;
   [[nodiscard]] bool admit(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept;
   void receive_initiation(const QueuedHandshake& queued, Turn& turn) noexcept;
@@ -208,6 +213,7 @@ class Core {
   Now now_;                               // the latest turn's
   std::uint32_t highest_total_ = 0;       // most peers there were room for at once
   std::uint64_t turn_number_ = 0;
+  std::size_t data_moved_ = 0;  // since the last on_deadline(), as its cost
   std::uint64_t jitter_state_ = 0;
   SealBatch seal_batch_;
   OpenBatch open_batch_;

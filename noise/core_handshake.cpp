@@ -7,8 +7,8 @@ namespace wgring::noise {
 
 // --- the door: mac1, load, mac2, rate limit ---
 
-void Core::process_handshakes(Turn& turn) noexcept {
-  for (std::uint32_t i = 0; i < handshake_messages_per_turn && !handshakes_.empty(); ++i) {
+void Core::process_handshakes(std::uint32_t messages_max, Turn& turn) noexcept {
+  for (std::uint32_t i = 0; i < messages_max && !handshakes_.empty(); ++i) {
     // One of the shares is kept for initiations of our own: those of others never starve them.
     const std::uint32_t kept = initiations_wanted_ > 0 ? 1 : 0;
     if (turn.handshakes_left <= kept || turn.trains.room() == 0) {

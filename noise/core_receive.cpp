@@ -63,9 +63,12 @@ void Core::receive_train(Wild& wild, Turn& turn) noexcept {
     const std::uint32_t size = std::min(stride, wild.bytes - offset);
     const MutableBytes datagram = wild.slot.bytes().subspan(offset, size);
     switch (classify(datagram)) {
-      case MessageType::data:
-        offset += receive_data_run(wild, offset, turn);
+      case MessageType::data: {
+        const std::uint32_t bytes = receive_data_run(wild, offset, turn);
+        data_moved_ += bytes + packet_cost;
+        offset += bytes;
         continue;
+      }
       case MessageType::initiation:
       case MessageType::response:
       case MessageType::cookie_reply:

@@ -48,6 +48,7 @@ void Device::on_udp(std::span<Wild> batch, Now now, Outbox& outbox) noexcept {
 std::size_t Device::on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept {
   return core_->on_tun(batch, now, outbox);
 }
+std::size_t Device::handshake_room() const noexcept { return core_->handshake_room(); }
 void Device::on_initiations(std::span<const HandedInitiation> batch, Now now,
                             Outbox& outbox) noexcept {
   core_->on_initiations(batch, now, outbox);

@@ -53,8 +53,11 @@ class ShardContext {
   noise::Outbox& outbox;
 
   void flush() noexcept { flush_(owner_); }
-  // nullptr: none. The pair is a loan until it is replaced; on return the old one is let go.
-  void set_sockets(const UdpPair* sockets) noexcept { set_sockets_(owner_, sockets); }
+  // nullptr: none. The pairs are a loan until they are replaced; on return the old ones are let
+  // go. The door: UdpGroup::door_of().
+  void set_sockets(const UdpPair* sockets, const UdpPair* door = nullptr) noexcept {
+    set_sockets_(owner_, sockets, door);
+  }
 
  private:
   friend class ShardThread;
@@ -62,7 +65,7 @@ class ShardContext {
       : device(the_device), now(the_now), outbox(the_outbox) {}
   void* owner_ = nullptr;
   void (*flush_)(void*) noexcept = nullptr;
-  void (*set_sockets_)(void*, const UdpPair*) noexcept = nullptr;
+  void (*set_sockets_)(void*, const UdpPair*, const UdpPair*) noexcept = nullptr;
 };
 
 struct HandOverCounters {

@@ -1,5 +1,6 @@
 #include "tun/shard_thread.hpp"
 
+#include <algorithm>
 #include <span>
 
 #include <errno.h>
@@ -191,7 +192,7 @@ void ShardThread::turn(E& engine) noexcept {
     inlet_->end_sleep();
   }
   inbox_.clear();
-  engine.reap(inbox_);
+  engine.reap(inbox_, std::min(device_->handshake_room(), strangers_per_turn));
   refresh_now();
   if (!inbox_.wilds.empty() || !inbox_.plains.empty()) {
     lanes_.note_turn();
@@ -268,7 +269,9 @@ void ShardThread::hand_over() noexcept {
 template <Engine E>
 void ShardThread::run_deadlines(E& engine) noexcept {
   for (int i = 0; i < deadlines_per_turn_max; ++i) {
-    if (device_->next_deadline().at > now_.boottime) {
+    const noise::Deadline due = device_->next_deadline();
+    const bool again = i > 0 && due.reason == noise::DeadlineReason::handshake_queue;
+    if (due.at > now_.boottime || again) {
       return;
     }
     device_->on_deadline(now_, outbox_);
@@ -295,8 +298,8 @@ void ShardThread::serve_task(E& engine) noexcept {
     auto* const to = static_cast<Owner*>(at);
     to->shard->submit(*to->engine);
   };
-  context.set_sockets_ = [](void* at, const UdpPair* sockets) noexcept {
-    static_cast<Owner*>(at)->engine->set_sockets(sockets);
+  context.set_sockets_ = [](void* at, const UdpPair* sockets, const UdpPair* door) noexcept {
+    static_cast<Owner*>(at)->engine->set_sockets(sockets, door);
   };
   task->function(task->task, context);
   submit(engine);
@@ -324,7 +327,7 @@ void ShardThread::submit(E& engine) noexcept {
 
 template <Engine E>
 void ShardThread::run_without_engine(E& engine) noexcept {
-  engine.set_sockets(nullptr);
+  engine.set_sockets(nullptr, nullptr);
   while (!stopping()) {
     pollfd wake{.fd = inlet_->wake_fd(), .events = POLLIN, .revents = 0};
     static_cast<void>(::poll(&wake, 1, -1));

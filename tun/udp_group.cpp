@@ -13,9 +13,9 @@ constexpr auto number_of(noise::MessageType type) noexcept {
   return static_cast<std::uint32_t>(type);
 }
 
-// The answer is a number of a socket in the group, in the order they were bound. What is too short
-// to be read ends the program with 0, and type 1 comes to 0 as well.
-Status steer(int fd, std::uint32_t shard_bits) noexcept {
+// The answer is a number of a socket in the group, in the order they were bound: the door is the
+// last. What is too short to be read ends the program with 0, and is dropped there.
+Status attach(int fd, std::uint32_t shard_count) noexcept {
   constexpr std::uint16_t load_byte = BPF_LD | BPF_B | BPF_ABS;
   constexpr std::uint16_t equal = BPF_JMP | BPF_JEQ | BPF_K;
   // Receiver indices are little-endian: the low bits are in the first byte.
@@ -24,11 +24,11 @@ Status steer(int fd, std::uint32_t shard_bits) noexcept {
       BPF_JUMP(equal, number_of(noise::MessageType::data), 3, 0),
       BPF_JUMP(equal, number_of(noise::MessageType::cookie_reply), 2, 0),
       BPF_JUMP(equal, number_of(noise::MessageType::response), 3, 0),
-      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_RET | BPF_K, shard_count),
       BPF_STMT(load_byte, noise::DataLayout::receiver_index),
       BPF_STMT(BPF_JMP | BPF_JA, 1),
       BPF_STMT(load_byte, noise::ResponseLayout::receiver_index),
-      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, (std::uint32_t{1} << shard_bits) - 1),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, shard_count - 1),
       BPF_STMT(BPF_RET | BPF_A, 0),
   };
   static_assert(noise::DataLayout::receiver_index == noise::CookieReplyLayout::receiver_index);
@@ -41,34 +41,46 @@ Status steer(int fd, std::uint32_t shard_bits) noexcept {
 
 }  // namespace
 
+Status UdpGroup::steer() const noexcept {
+  for (const int fd : {of(0).v4(), of(0).v6()}) {
+    const Status attached =
+        fd < 0 ? Status{} : attach(fd, static_cast<std::uint32_t>(shard_count_));
+    if (!attached) {
+      return attached;
+    }
+  }
+  return {};
+}
+
 Result<UdpGroup> UdpGroup::open(std::uint32_t shard_bits, std::uint16_t port, std::uint32_t fwmark,
                                 ReceiveRuns runs) {
-  const std::size_t count = std::size_t{1} << shard_bits;
   UdpGroup group;
-  group.pairs_.reserve(count);
-  while (group.pairs_.size() < count) {
-    const bool first = group.pairs_.empty();
-    Result<UdpPair> pair = first ? UdpPair::open(port, fwmark, runs)
-                                 : UdpPair::join(group.pairs_.front(), fwmark, runs);
-    if (pair && first && count > 1) {
-      // Only now: had it been shared from the start, another program's port might be ours as well.
-      const Status shared = pair->share();
-      if (!shared) {
-        return std::unexpected(shared.error());
-      }
-    }
+  group.shard_count_ = std::size_t{1} << shard_bits;
+  group.pairs_.reserve(group.shard_count_ + 1);
+  Result<UdpPair> first = UdpPair::open(port, fwmark, runs);
+  if (!first) {
+    return std::unexpected(first.error());
+  }
+  // Only now: had it been shared from the start, another program's port might be ours as well.
+  if (const Status shared = first->share(); !shared) {
+    return std::unexpected(shared.error());
+  }
+  group.pairs_.push_back(std::move(*first));
+  while (group.pairs_.size() <= group.shard_count_) {
+    const UdpPair& one = group.pairs_.front();
+    Result<UdpPair> pair = group.pairs_.size() < group.shard_count_
+                               ? UdpPair::join(one, fwmark, runs)
+                               : UdpPair::join_as_door(one, fwmark);
     if (!pair) {
       return std::unexpected(pair.error());
     }
     group.pairs_.push_back(std::move(*pair));
   }
-  if (count > 1) {
-    for (const int fd : {group.of(0).v4(), group.of(0).v6()}) {
-      const Status steered = fd < 0 ? Status{} : steer(fd, shard_bits);
-      if (!steered) {
-        return std::unexpected(steered.error());
-      }
+  if (const Status steered = group.steer(); !steered) {
+    if (group.shard_count_ > 1) {
+      return std::unexpected(steered.error());
     }
+    group.pairs_.pop_back();
   }
   return group;
 }

@@ -11,17 +11,15 @@ namespace wgring::tun {
 namespace {
 
 constexpr int pair_tries_max = 100;
-// One second of 56 Mbit/s; bursts of a whole turn of trains fit many times over.
-constexpr int buffer_bytes = 7 * 1024 * 1024;
 
 bool set_int(int fd, int level, int option, int value) noexcept {
   return ::setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
 // The kernel's own limit applies when the privileged option is refused: less is not an error.
-void grow_buffer(int fd, int forced, int plain) noexcept {
-  if (!set_int(fd, SOL_SOCKET, forced, buffer_bytes)) {
-    static_cast<void>(set_int(fd, SOL_SOCKET, plain, buffer_bytes));
+void set_buffer(int fd, int forced, int plain, int bytes) noexcept {
+  if (!set_int(fd, SOL_SOCKET, forced, bytes)) {
+    static_cast<void>(set_int(fd, SOL_SOCKET, plain, bytes));
   }
 }
 
@@ -107,7 +105,7 @@ Status set_shared(int fd) noexcept {
 }  // namespace
 
 Result<Fd> UdpPair::open_socket(int family, std::uint16_t port, std::uint32_t fwmark,
-                                ReceiveRuns runs, Bind bind) noexcept {
+                                const Receive& receive, Bind bind) noexcept {
   Fd fd{::socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP)};
   if (!fd) {
     return fail(errno,
@@ -120,11 +118,11 @@ Result<Fd> UdpPair::open_socket(int family, std::uint16_t port, std::uint32_t fw
   if (!status) {
     return std::unexpected(status.error());
   }
-  grow_buffer(fd.get(), SO_RCVBUFFORCE, SO_RCVBUF);
-  grow_buffer(fd.get(), SO_SNDBUFFORCE, SO_SNDBUF);
+  set_buffer(fd.get(), SO_RCVBUFFORCE, SO_RCVBUF, receive.buffer_bytes);
+  set_buffer(fd.get(), SO_SNDBUFFORCE, SO_SNDBUF, usual_buffer_bytes);
   // Datagrams lost for want of buffer are shown by the kernel with the next one that arrives.
   static_cast<void>(set_int(fd.get(), SOL_SOCKET, SO_RXQ_OVFL, 1));
-  if (runs == ReceiveRuns::on) {
+  if (receive.runs == ReceiveRuns::on) {
     static_cast<void>(set_int(fd.get(), IPPROTO_UDP, UDP_GRO, 1));
   }
   status = bind == Bind::shared ? set_shared(fd.get()) : Status{};
@@ -137,10 +135,10 @@ Result<Fd> UdpPair::open_socket(int family, std::uint16_t port, std::uint32_t fw
   return fd;
 }
 
-Result<UdpPair> UdpPair::open_once(std::uint16_t port, std::uint32_t fwmark, ReceiveRuns runs,
+Result<UdpPair> UdpPair::open_once(std::uint16_t port, std::uint32_t fwmark, const Receive& receive,
                                    Bind bind) noexcept {
   UdpPair pair;
-  Result<Fd> v4 = open_socket(AF_INET, port, fwmark, runs, bind);
+  Result<Fd> v4 = open_socket(AF_INET, port, fwmark, receive, bind);
   if (v4) {
     pair.v4_ = std::move(*v4);
     const Result<std::uint16_t> bound = port_of(pair.v4_.get());
@@ -151,7 +149,7 @@ Result<UdpPair> UdpPair::open_once(std::uint16_t port, std::uint32_t fwmark, Rec
   } else if (v4.error().errno_value != EAFNOSUPPORT) {
     return std::unexpected(v4.error());
   }
-  Result<Fd> v6 = open_socket(AF_INET6, port, fwmark, runs, bind);
+  Result<Fd> v6 = open_socket(AF_INET6, port, fwmark, receive, bind);
   if (v6) {
     pair.v6_ = std::move(*v6);
     const Result<std::uint16_t> bound = port_of(pair.v6_.get());
@@ -168,20 +166,25 @@ Result<UdpPair> UdpPair::open_once(std::uint16_t port, std::uint32_t fwmark, Rec
 }
 
 Result<UdpPair> UdpPair::open(std::uint16_t port, std::uint32_t fwmark, ReceiveRuns runs) noexcept {
-  Result<UdpPair> pair = open_once(port, fwmark, runs, Bind::alone);
+  const Receive receive{.runs = runs};
+  Result<UdpPair> pair = open_once(port, fwmark, receive, Bind::alone);
   // A port that was free in v4 may be taken in v6: another one may be free in both.
   for (int tries = 1; port == 0 && tries < pair_tries_max; ++tries) {
     if (pair || pair.error().errno_value != EADDRINUSE) {
       break;
     }
-    pair = open_once(port, fwmark, runs, Bind::alone);
+    pair = open_once(port, fwmark, receive, Bind::alone);
   }
   return pair;
 }
 
 Result<UdpPair> UdpPair::join(const UdpPair& first, std::uint32_t fwmark,
                               ReceiveRuns runs) noexcept {
-  return open_once(first.port(), fwmark, runs, Bind::shared);
+  return open_once(first.port(), fwmark, {.runs = runs}, Bind::shared);
+}
+
+Result<UdpPair> UdpPair::join_as_door(const UdpPair& first, std::uint32_t fwmark) noexcept {
+  return open_once(first.port(), fwmark, {.buffer_bytes = door_buffer_bytes}, Bind::shared);
 }
 
 Status UdpPair::share() noexcept {

@@ -26,6 +26,9 @@ class UdpPair {
   // On the port of `first`, which was made shareable before; the kernel then spreads what arrives.
   [[nodiscard]] static Result<UdpPair> join(const UdpPair& first, std::uint32_t fwmark,
                                             ReceiveRuns runs) noexcept;
+  // Likewise, for a flood to fill: datagrams one by one, and few of them wait.
+  [[nodiscard]] static Result<UdpPair> join_as_door(const UdpPair& first,
+                                                    std::uint32_t fwmark) noexcept;
   // SO_REUSEPORT, for sockets of this user that ask for it as well.
   [[nodiscard]] Status share() noexcept;
 
@@ -38,12 +41,21 @@ class UdpPair {
   [[nodiscard]] Status set_fwmark(std::uint32_t fwmark) noexcept;
 
  private:
+  // One second of 56 Mbit/s; bursts of a whole turn of trains fit many times over.
+  static constexpr int usual_buffer_bytes = 7 * 1024 * 1024;
+  // Some thousand initiations, which are answered within a second or are not worth it.
+  static constexpr int door_buffer_bytes = 1024 * 1024;
+
   enum class Bind : std::uint8_t { alone, shared };
+  struct Receive {
+    ReceiveRuns runs = ReceiveRuns::off;
+    int buffer_bytes = usual_buffer_bytes;
+  };
 
   [[nodiscard]] static Result<Fd> open_socket(int family, std::uint16_t port, std::uint32_t fwmark,
-                                              ReceiveRuns runs, Bind bind) noexcept;
+                                              const Receive& receive, Bind bind) noexcept;
   [[nodiscard]] static Result<UdpPair> open_once(std::uint16_t port, std::uint32_t fwmark,
-                                                 ReceiveRuns runs, Bind bind) noexcept;
+                                                 const Receive& receive, Bind bind) noexcept;
 
   Fd v4_;
   Fd v6_;

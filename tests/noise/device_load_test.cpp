@@ -1,5 +1,6 @@
 // Protocol 6 and 7 under a real flood: more handshakes in one turn than a Device answers.
 #include <algorithm>
+#include <utility>
 
 #include "tests/sim/raw_pair.hpp"
 
@@ -39,6 +40,7 @@ class Flood : public RawPair {
   // Without serving deadlines: the queue stays as long as it is.
   void put(const Datagram& datagram) { world.receive(a, {&datagram, 1}); }
   void serve() { world.serve_deadlines(a); }
+  void serve_once() { world.serve_deadline(a); }
   [[nodiscard]] std::size_t waiting() { return CoreTestAccess::queued_handshakes(a.device()); }
 
   noise::SocketAddress stranger = raw.address;
@@ -233,10 +235,39 @@ TEST_F(Flood, OwnInitiationsKeepAShareOfTheTurn) {
   ASSERT_GT(before, noise::handshakes_per_turn);
   send_to_raw();
   EXPECT_EQ(to_raw('I').size(), 1U) << "in its own turn, before those that wait";
-  EXPECT_EQ(waiting(), before - (noise::handshakes_per_turn - 1)) << "which lose one share only";
-  send_to_raw();
-  EXPECT_EQ(waiting(), before - (2 * noise::handshakes_per_turn - 1)) << "and get it back";
   serve();
+  EXPECT_EQ(waiting(), 0U);
+}
+
+TEST_F(Flood, BesideDataFewMessagesAreLookedAt) {
+  raw.establish();
+  flood(1500);
+  std::size_t before = waiting();
+  const auto looked_at = [&] { return std::exchange(before, waiting()) - waiting(); };
+  put(raw.data(raw.inner()));
+  EXPECT_EQ(looked_at(), 1U) << "the first at once";
+  serve_once();
+  EXPECT_EQ(looked_at(), 1U) << "a tenth of the time for what was moved";
+  serve_once();
+  EXPECT_EQ(looked_at(), noise::handshake_messages_per_turn) << "nothing was moved";
+  for (std::uint32_t moved = 0; moved < 5 * noise::data_per_handshake_message;) {
+    put(raw.data(raw.inner(1300)));
+    moved += 1300 + noise::packet_cost;
+  }
+  before = waiting();
+  serve_once();
+  EXPECT_EQ(looked_at(), 5U + 1U);
+  serve();
+}
+
+TEST_F(Flood, RoomIsForThoseThatWouldNotWaitTooLong) {
+  EXPECT_EQ(a.device().handshake_room(), 2 * noise::under_load_handshakes);
+  flood(448);
+  EXPECT_EQ(a.device().handshake_room(), 2 * noise::under_load_handshakes - waiting());
+  flood(4000);
+  EXPECT_EQ(a.device().handshake_room(), 0U);
+  serve();
+  EXPECT_EQ(a.device().handshake_room(), 2 * noise::under_load_handshakes);
 }
 
 TEST_F(Flood, AnInitiatorUnderLoadAnswersAResponseWithACookie) {

@@ -100,7 +100,7 @@ class EngineRig : public SpaceTest {
     auto pair = UdpPair::open(0, 0, with_offloads_ ? ReceiveRuns::on : ReceiveRuns::off);
     ASSERT_TRUE(pair) << pair.error().what;
     pair_ = std::move(*pair);
-    engine_->set_sockets(&pair_);
+    engine_->set_sockets(&pair_, nullptr);
   }
   void TearDown() override {
     inbox_.clear();
@@ -139,7 +139,7 @@ class EngineRig : public SpaceTest {
   }
   void collect() {
     inbox_.clear();
-    engine_->reap(inbox_);
+    engine_->reap(inbox_, strangers_max_);
     for (const noise::Wild& wild : inbox_.wilds) {
       const Bytes bytes = wild.slot.bytes().first(wild.bytes);
       got_udp_.emplace_back(bytes.begin(), bytes.end());
@@ -238,6 +238,7 @@ class EngineRig : public SpaceTest {
   bool gone_ = false;
   std::vector<noise::LocalSource> refused_;
   bool fatal_ = false;
+  std::size_t strangers_max_ = strangers_per_turn;
 };
 
 }  // namespace wgring::tun::test

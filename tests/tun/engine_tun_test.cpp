@@ -232,7 +232,7 @@ TYPED_TEST(EngineTunTest, WaitEndsAtTheDeadlineAndNotBefore) {
     Instant now{};
     do {  // an early return is harmless, but must be rare
       this->engine_->wait(deadline);
-      this->engine_->reap(this->inbox_);
+      this->engine_->reap(this->inbox_, strangers_per_turn);
       this->inbox_.clear();
       this->engine_->arm();
       now = read_clock().boottime;
@@ -262,7 +262,7 @@ TYPED_TEST(EngineTunTest, WakeEndsAWaitWithoutDeadline) {
       if (this->engine_->may_sleep()) {
         this->engine_->wait(never);
       }
-      this->engine_->reap(this->inbox_);
+      this->engine_->reap(this->inbox_, strangers_per_turn);
       this->woken_ = this->inbox_.notes.woken;
       this->inbox_.clear();
     }

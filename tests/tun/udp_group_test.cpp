@@ -12,11 +12,14 @@ constexpr std::uint32_t bits = 2;
 
 class UdpGroupTest : public SpaceTest {};
 
-// Which shard's socket got the one datagram that is on its way; -1: none.
+constexpr int door = 1 << bits;
+
+// Which shard's socket got the one datagram that is on its way, or the door; -1: none.
 int arrived(const UdpGroup& group, bool v6) {
-  std::array<pollfd, 1U << bits> fds{};
+  std::array<pollfd, door + 1> fds{};
   for (std::uint32_t i = 0; i < fds.size(); ++i) {
-    fds[i] = {.fd = v6 ? group.of(i).v6() : group.of(i).v4(), .events = POLLIN, .revents = 0};
+    const UdpPair& pair = i == door ? *group.door_of(0) : group.of(i);
+    fds[i] = {.fd = v6 ? pair.v6() : pair.v4(), .events = POLLIN, .revents = 0};
   }
   if (::poll(fds.data(), fds.size(), 2000) != 1) {
     return -1;
@@ -56,10 +59,12 @@ TEST_F(UdpGroupTest, AnswersAndDataGoToTheShardTheirIndexNames) {
       EXPECT_EQ(where(message(noise::MessageType::cookie_reply, 64, 4, index)), shard);
       EXPECT_EQ(where(message(noise::MessageType::data, 32, 4, index)), shard);
       EXPECT_EQ(where(message(noise::MessageType::data, 1452, 4, index)), shard);
-      EXPECT_EQ(where(message(noise::MessageType::initiation, 148, 4, index)), 0);
+      EXPECT_EQ(where(message(noise::MessageType::initiation, 148, 4, index)), door);
     }
-    for (const std::string& junk : {std::string(), std::string(1, '\4'), std::string(4, '\2'),
-                                    std::string(500, '\7'), std::string(1, '\2')}) {
+    EXPECT_EQ(where(std::string(500, '\7')), door);
+    // Too short for the program.
+    for (const std::string& junk :
+         {std::string(), std::string(1, '\4'), std::string(4, '\2'), std::string(1, '\2')}) {
       EXPECT_EQ(where(junk), 0) << junk.size();
     }
   }
@@ -72,6 +77,8 @@ TEST_F(UdpGroupTest, AllSendFromTheOnePort) {
     EXPECT_EQ(group->of(i).port(), group->port());
     EXPECT_EQ(group->of(i).fwmark(), 0x51U);
   }
+  ASSERT_NE(group->door_of(0), nullptr);
+  EXPECT_EQ(group->door_of(1), nullptr) << "it is the first shard's";
 }
 
 TEST_F(UdpGroupTest, APortThatSomeoneHasIsRefusedAlsoIfTheyWouldShareIt) {
@@ -86,13 +93,23 @@ TEST_F(UdpGroupTest, APortThatSomeoneHasIsRefusedAlsoIfTheyWouldShareIt) {
   EXPECT_EQ(UdpGroup::open(bits, 50123, 0).error().errno_value, EADDRINUSE);
 }
 
-TEST_F(UdpGroupTest, OneShardIsAPlainPair) {
+TEST_F(UdpGroupTest, OneShardHasADoorToo) {
   const auto group = UdpGroup::open(0, 0, 0);
   ASSERT_TRUE(group);
-  int shared = -1;
-  socklen_t bytes = sizeof shared;
-  ASSERT_EQ(::getsockopt(group->of(0).v4(), SOL_SOCKET, SO_REUSEPORT, &shared, &bytes), 0);
-  EXPECT_EQ(shared, 0);
+  ASSERT_NE(group->door_of(0), nullptr);
+  for (const bool v6 : {false, true}) {
+    const char* const address = v6 ? "::1" : "127.0.0.1";
+    const Peer peer(address);
+    const auto gets = [&](const UdpPair& pair, const std::string& text) {
+      peer.send(address, group->port(), text);
+      pollfd at{.fd = v6 ? pair.v6() : pair.v4(), .events = POLLIN, .revents = 0};
+      char byte = 0;
+      return ::poll(&at, 1, 2000) == 1 && ::recv(at.fd, &byte, 1, MSG_DONTWAIT) == 1;
+    };
+    EXPECT_TRUE(gets(*group->door_of(0), message(noise::MessageType::initiation, 148, 4, 1)));
+    EXPECT_TRUE(gets(group->of(0), message(noise::MessageType::response, 92, 8, 0xffffffffU)));
+    EXPECT_TRUE(gets(group->of(0), message(noise::MessageType::data, 32, 4, 0xffffffffU)));
+  }
 }
 
 TEST_F(UdpGroupTest, TheMarkIsSetOnAll) {
@@ -102,6 +119,7 @@ TEST_F(UdpGroupTest, TheMarkIsSetOnAll) {
   for (std::uint32_t i = 0; i < 1U << bits; ++i) {
     EXPECT_EQ(group->of(i).fwmark(), 7U);
   }
+  EXPECT_EQ(group->door_of(0)->fwmark(), 7U);
 }
 
 }  // namespace

@@ -53,7 +53,8 @@ struct EngineCounters {
   std::uint64_t udp_backlog_full = 0;    // the socket took nothing and the backlog was full
   std::uint64_t udp_no_socket = 0;       // no socket of that family
   std::uint64_t udp_kernel_dropped = 0;  // SO_RXQ_OVFL, of the present sockets
-  std::uint64_t tun_after_end = 0;       // for TUN, after the interface went
+  std::uint64_t door_dropped = 0;   // likewise, of the door: initiations, and what is no message
+  std::uint64_t tun_after_end = 0;  // for TUN, after the interface went
   IoErrors send_errors;
   IoErrors receive_errors;
   IoErrors tun_errors;

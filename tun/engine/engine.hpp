@@ -52,6 +52,9 @@ struct Notes {
   }
 };
 
+// Of the door, in one turn: most of a batch is for those we know.
+inline constexpr std::size_t strangers_per_turn = 16;
+
 // What one turn brings. Order: datagrams of one socket and packets of TUN are as they arrived.
 struct Inbox {
   FixedVector<noise::Wild, noise::wild_batch_max> wilds;
@@ -71,19 +74,21 @@ struct Inbox {
 // Slots of the outbox are the engine's until the kernel has them; the destructor cancels what is
 // in flight and returns all.
 template <typename E>
-concept Engine = requires(E engine, const EngineSetup& setup, const UdpPair* sockets,
-                          noise::Outbox& outbox, Inbox& inbox, Instant deadline) {
-  { engine.open(setup) } -> std::same_as<Status>;
-  // nullptr: none, what waits to be sent is dropped. On return nothing of the old pair is in use.
-  { engine.set_sockets(sockets) } -> std::same_as<void>;
-  { engine.arm() } -> std::same_as<void>;
-  // Takes all transmits and delivers and clears the outbox.
-  { engine.submit(outbox) } -> std::same_as<void>;
-  // The inbox is empty.
-  { engine.reap(inbox) } -> std::same_as<void>;
-  { engine.may_sleep() } -> std::same_as<bool>;
-  { engine.wait(deadline) } -> std::same_as<void>;
-  { engine.counters() } -> std::same_as<const EngineCounters&>;
-};
+concept Engine =
+    requires(E engine, const EngineSetup& setup, const UdpPair* sockets, noise::Outbox& outbox,
+             Inbox& inbox, std::size_t strangers_max, Instant deadline) {
+      { engine.open(setup) } -> std::same_as<Status>;
+      // nullptr: none, what waits to be sent is dropped. On return nothing of the old pairs is in
+      // use. The second is the door, from which is only received, or nullptr.
+      { engine.set_sockets(sockets, sockets) } -> std::same_as<void>;
+      { engine.arm() } -> std::same_as<void>;
+      // Takes all transmits and delivers and clears the outbox.
+      { engine.submit(outbox) } -> std::same_as<void>;
+      // The inbox is empty. At most strangers_max datagrams are of the door.
+      { engine.reap(inbox, strangers_max) } -> std::same_as<void>;
+      { engine.may_sleep() } -> std::same_as<bool>;
+      { engine.wait(deadline) } -> std::same_as<void>;
+      { engine.counters() } -> std::same_as<const EngineCounters&>;
+    };
 
 }  // namespace wgring::tun

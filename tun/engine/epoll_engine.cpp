@@ -34,24 +34,41 @@ Status EpollEngine::open(const EngineSetup& setup) noexcept {
   return status;
 }
 
-void EpollEngine::set_sockets(const UdpPair* sockets) noexcept {
+void EpollEngine::set_sockets(const UdpPair* sockets, const UdpPair* door) noexcept {
+  set_door(door);
   const std::array<int, 2> fds{sockets == nullptr ? -1 : sockets->v4(),
                                sockets == nullptr ? -1 : sockets->v6()};
   for (std::size_t i = 0; i < sockets_.size(); ++i) {
     Socket& socket = sockets_[i];
-    if (socket.fd >= 0) {
-      static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.fd, nullptr));
+    if (socket.in.fd >= 0) {
+      static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.in.fd, nullptr));
     }
-    socket.fd = fds[i];
-    socket.readable = socket.full = false;
-    socket.kernel_drops = 0;
+    socket.in = {.fd = fds[i]};
+    socket.full = false;
     socket.queue.restart(setup_.segmentation);
-    if (socket.fd < 0) {
+    if (socket.in.fd < 0) {
       counters_.udp_no_socket += socket.queue.clear();
-    } else if (const Status status = watch(socket.fd, i == 0 ? Source::v4 : Source::v6); !status) {
+    } else if (const Status status = watch(socket.in.fd, i == 0 ? Source::v4 : Source::v6);
+               !status) {
       notes_.set_fatal(status.error().errno_value, status.error().what);
     } else {
       pump(socket);
+    }
+  }
+}
+
+void EpollEngine::set_door(const UdpPair* door) noexcept {
+  const std::array<int, 2> fds{door == nullptr ? -1 : door->v4(),
+                               door == nullptr ? -1 : door->v6()};
+  for (std::size_t i = 0; i < doors_.size(); ++i) {
+    if (doors_[i].fd >= 0) {
+      static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, doors_[i].fd, nullptr));
+    }
+    doors_[i] = {.fd = fds[i]};
+    const Status status =
+        fds[i] < 0 ? Status{} : watch(fds[i], i == 0 ? Source::door_v4 : Source::door_v6);
+    if (!status) {
+      notes_.set_fatal(status.error().errno_value, status.error().what);
     }
   }
 }
@@ -74,7 +91,7 @@ void EpollEngine::submit(noise::Outbox& outbox) noexcept {
   outbox.clear();
 }
 
-void EpollEngine::reap(Inbox& inbox) noexcept {
+void EpollEngine::reap(Inbox& inbox, std::size_t strangers_max) noexcept {
   if (!std::exchange(asked_, false)) {
     ask(0);
     asked_ = false;
@@ -82,15 +99,22 @@ void EpollEngine::reap(Inbox& inbox) noexcept {
   if (tun_readable_) {
     read_tun(inbox);
   }
-  // Whoever had to wait for room in the last batch comes first in this one.
+  // Whoever had to wait for room in the last batch comes first in this one; strangers have a part
+  // of it to themselves, and no more.
   v6_first_ = !v6_first_;
-  receive(sockets_[v6_first_ ? 1 : 0], inbox);
-  receive(sockets_[v6_first_ ? 0 : 1], inbox);
+  const std::size_t first = v6_first_ ? 1 : 0;
+  for (const std::size_t i : {first, 1 - first}) {
+    receive(doors_[i], strangers_max, counters_.door_dropped, inbox);
+  }
+  for (const std::size_t i : {first, 1 - first}) {
+    receive(sockets_[i].in, inbox.wilds.capacity, counters_.udp_kernel_dropped, inbox);
+  }
   inbox.notes = std::exchange(notes_, Notes{});
 }
 
 bool EpollEngine::may_sleep() const noexcept {
-  return !tun_readable_ && !sockets_[0].readable && !sockets_[1].readable && !notes_.any();
+  return !tun_readable_ && !sockets_[0].in.readable && !sockets_[1].in.readable &&
+         !doors_[0].readable && !doors_[1].readable && !notes_.any();
 }
 
 void EpollEngine::wait(Instant deadline) noexcept {
@@ -121,7 +145,7 @@ void EpollEngine::watch_writable(Socket& socket, bool wanted) noexcept {
     event.events |= EPOLLOUT;
   }
   event.data.u32 = static_cast<std::uint32_t>(&socket == &sockets_[0] ? Source::v4 : Source::v6);
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, socket.fd, &event) != 0) {
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, socket.in.fd, &event) != 0) {
     notes_.set_fatal(errno, "epoll_ctl(EPOLL_CTL_MOD)");
   }
 }
@@ -155,13 +179,19 @@ void EpollEngine::note(std::uint32_t events, Source source) noexcept {
     case Source::alarm:
       alarm_.clear();
       return;
+    case Source::door_v4:
+      doors_[0].readable = true;
+      return;
+    case Source::door_v6:
+      doors_[1].readable = true;
+      return;
     case Source::v4:
     case Source::v6:
       break;
   }
   Socket& socket = sockets_[source == Source::v4 ? 0 : 1];
   if ((events & ~std::uint32_t{EPOLLOUT}) != 0) {
-    socket.readable = true;
+    socket.in.readable = true;
   }
   if ((events & EPOLLOUT) != 0) {
     watch_writable(socket, false);
@@ -173,7 +203,7 @@ void EpollEngine::note(std::uint32_t events, Source source) noexcept {
 
 void EpollEngine::enqueue(noise::Transmit& transmit) noexcept {
   Socket& socket = sockets_[transmit.endpoint.remote.ip.family == noise::Family::v4 ? 0 : 1];
-  if (socket.fd < 0) {
+  if (socket.in.fd < 0) {
     counters_.udp_no_socket += transmit.segment_count;
     return;
   }
@@ -190,7 +220,7 @@ void EpollEngine::enqueue(noise::Transmit& transmit) noexcept {
 void EpollEngine::pump(Socket& socket) noexcept {
   while (!socket.queue.empty() && !socket.full) {
     socket.queue.describe(batch_);
-    const int result = send_messages(socket.fd, std::span{batch_.messages}.first(batch_.size));
+    const int result = send_messages(socket.in.fd, std::span{batch_.messages}.first(batch_.size));
     if (result > 0) {
       const auto messages = static_cast<std::size_t>(result);
       socket.queue.advance(count_sent(batch_, messages, counters_));
@@ -241,20 +271,17 @@ void EpollEngine::settle_write(long result, std::uint32_t packets) noexcept {
 
 // --- in ---
 
-void EpollEngine::receive(Socket& socket, Inbox& inbox) noexcept {
-  if (!socket.readable || inbox.wilds.room() == 0) {
+void EpollEngine::receive(Incoming& in, std::size_t full, std::uint64_t& dropped,
+                          Inbox& inbox) noexcept {
+  if (!in.readable || inbox.wilds.size() >= full) {
     return;
   }
-  switch (receiver_.receive(socket.fd, inbox, counters_, socket.kernel_drops)) {
-    case ReceiveNext::more:
-      break;
-    case ReceiveNext::drained:
-      socket.readable = false;
-      break;
-    case ReceiveNext::fatal:
-      socket.readable = false;
-      notes_.set_fatal(EBADF, "recvmmsg: the UDP socket is unusable");
-      break;
+  const std::uint32_t drops_before = in.kernel_drops;
+  const ReceiveNext next = receiver_.receive(in.fd, full, inbox, counters_, in.kernel_drops);
+  count_kernel_drops(drops_before, in.kernel_drops, dropped);
+  in.readable = next == ReceiveNext::more;
+  if (next == ReceiveNext::fatal) {
+    notes_.set_fatal(EBADF, "recvmmsg: the UDP socket is unusable");
   }
 }
 

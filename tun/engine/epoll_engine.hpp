@@ -24,21 +24,24 @@ class EpollEngine {
   EpollEngine& operator=(const EpollEngine&) = delete;
 
   [[nodiscard]] Status open(const EngineSetup& setup) noexcept;
-  void set_sockets(const UdpPair* sockets) noexcept;
+  void set_sockets(const UdpPair* sockets, const UdpPair* door) noexcept;
   void arm() noexcept;
   void submit(noise::Outbox& outbox) noexcept;
-  void reap(Inbox& inbox) noexcept;
+  void reap(Inbox& inbox, std::size_t strangers_max) noexcept;
   [[nodiscard]] bool may_sleep() const noexcept;
   void wait(Instant deadline) noexcept;
   [[nodiscard]] const EngineCounters& counters() const noexcept { return counters_; }
 
  private:
-  enum class Source : std::uint32_t { tun, v4, v6, wake, alarm };
-  struct Socket {
+  enum class Source : std::uint32_t { tun, v4, v6, door_v4, door_v6, wake, alarm };
+  struct Incoming {
     int fd = -1;
     bool readable = false;
-    bool full = false;  // EAGAIN: nothing is sent until EPOLLOUT
     std::uint32_t kernel_drops = 0;
+  };
+  struct Socket {
+    Incoming in;
+    bool full = false;  // EAGAIN: nothing is sent until EPOLLOUT
     SendQueue queue;
   };
 
@@ -52,7 +55,8 @@ class EpollEngine {
   void write(const WritePlan::Write& write) noexcept;
   [[nodiscard]] long write_pieces(std::span<const iovec> pieces) noexcept;
   void settle_write(long result, std::uint32_t packets) noexcept;
-  void receive(Socket& socket, Inbox& inbox) noexcept;
+  void set_door(const UdpPair* door) noexcept;
+  void receive(Incoming& in, std::size_t full, std::uint64_t& dropped, Inbox& inbox) noexcept;
   void read_tun(Inbox& inbox) noexcept;
   void end_tun() noexcept;
 
@@ -60,6 +64,7 @@ class EpollEngine {
   Fd epoll_;
   Alarm alarm_;
   std::array<Socket, 2> sockets_;  // v4, v6
+  std::array<Incoming, 2> doors_;  // likewise
   SendBatch batch_;
   WritePlan plan_;
   JoinGate gate_;

@@ -8,11 +8,6 @@
 
 namespace wgring::tun {
 
-void count_kernel_drops(std::uint32_t before, std::uint32_t now,
-                        EngineCounters& counters) noexcept {
-  counters.udp_kernel_dropped += now - before;  // wraps as the kernel's number does
-}
-
 void count_received(const noise::Wild& wild, EngineCounters& counters) noexcept {
   if (wild.stride_bytes == 0 || wild.stride_bytes >= wild.bytes) {
     counters.udp_received += 1;
@@ -63,10 +58,8 @@ void UdpReceiver::accept(std::size_t count, Inbox& inbox, EngineCounters& counte
   const std::size_t before = filled_;
   for (std::size_t i = 0; i < count; ++i) {
     noise::Wild wild;
-    const std::uint32_t drops_before = kernel_drops;
     const Parsed parsed =
         parse_received(messages_[i].msg_hdr, messages_[i].msg_len, wild, kernel_drops);
-    count_kernel_drops(drops_before, kernel_drops, counters);
     if (parsed == Parsed::truncated) {
       counters.udp_truncated += 1;
       continue;
@@ -85,11 +78,12 @@ void UdpReceiver::accept(std::size_t count, Inbox& inbox, EngineCounters& counte
   }
 }
 
-ReceiveNext UdpReceiver::receive(int fd, Inbox& inbox, EngineCounters& counters,
+ReceiveNext UdpReceiver::receive(int fd, std::size_t full, Inbox& inbox, EngineCounters& counters,
                                  std::uint32_t& kernel_drops) noexcept {
+  WG_ASSERT(full <= batch_max);
   // Bounded: errors that a socket reports in place of a datagram are used up one by one.
-  for (std::size_t tries = 0; tries < 2 * batch_max && inbox.wilds.room() > 0; ++tries) {
-    const std::size_t wanted = std::min(inbox.wilds.room(), filled_);
+  for (std::size_t tries = 0; tries < 2 * batch_max && inbox.wilds.size() < full; ++tries) {
+    const std::size_t wanted = std::min(full - inbox.wilds.size(), filled_);
     if (wanted == 0 && !inbox.wilds.empty()) {
       return ReceiveNext::more;
     }

@@ -24,10 +24,10 @@ class UdpReceiver {
 
   // Takes slots until `count` datagrams can be received in one batch.
   void refill(SlotPool& trains, std::size_t count = batch_max) noexcept;
-  // Moves datagrams of `fd` into the inbox until that is full or the socket is empty.
+  // Moves datagrams of `fd` into the inbox until that has `full` of them or the socket is empty.
   // `kernel_drops` is that socket's running count.
-  [[nodiscard]] ReceiveNext receive(int fd, Inbox& inbox, EngineCounters& counters,
-                                    std::uint32_t& kernel_drops) noexcept;
+  [[nodiscard]] ReceiveNext receive(int fd, std::size_t full, Inbox& inbox,
+                                    EngineCounters& counters, std::uint32_t& kernel_drops) noexcept;
   void release() noexcept;
 
  private:
@@ -45,7 +45,10 @@ class UdpReceiver {
 
 // A datagram, or a train of them.
 void count_received(const noise::Wild& wild, EngineCounters& counters) noexcept;
-// Adds what the kernel says it dropped since the last time it said so.
-void count_kernel_drops(std::uint32_t before, std::uint32_t now, EngineCounters& counters) noexcept;
+// Adds what the kernel says it dropped since the last time it said so. Wraps as its number does.
+inline void count_kernel_drops(std::uint32_t before, std::uint32_t now,
+                               std::uint64_t& counter) noexcept {
+  counter += now - before;
+}
 
 }  // namespace wgring::tun

@@ -48,7 +48,7 @@ UringEngine::~UringEngine() {
   if (!open_) {
     return;
   }
-  set_sockets(nullptr);
+  set_sockets(nullptr, nullptr);
   cancel(tun_, Kind::tun, 0);
   cancel(wake_, Kind::wake, 0);
   cancel(alarm_operation_, Kind::alarm, 0);
@@ -61,13 +61,20 @@ UringEngine::~UringEngine() {
   ::io_uring_queue_exit(&ring_);
 }
 
-void UringEngine::set_sockets(const UdpPair* sockets) noexcept {
+void UringEngine::set_sockets(const UdpPair* sockets, const UdpPair* door) noexcept {
   for (std::size_t i = 0; i < sockets_.size(); ++i) {
     sockets_[i].closing = true;
     cancel(sockets_[i].receive.operation, Kind::receive, i);
     cancel(sockets_[i].writable, Kind::writable, i);
+    cancel(doors_[i].readable, Kind::door, i);
   }
   drain(false);
+  doors_[0].fd = door == nullptr ? -1 : door->v4();
+  doors_[1].fd = door == nullptr ? -1 : door->v6();
+  for (Door& one : doors_) {
+    one.readable.done = false;
+    one.kernel_drops = 0;
+  }
   const std::array<int, 2> fds{sockets == nullptr ? -1 : sockets->v4(),
                                sockets == nullptr ? -1 : sockets->v6()};
   for (std::size_t i = 0; i < sockets_.size(); ++i) {
@@ -97,6 +104,8 @@ void UringEngine::arm() noexcept {
   arm_tun();
   arm_receive(0);
   arm_receive(1);
+  arm_door(0);
+  arm_door(1);
   if (!wake_.in_flight && !wake_.done) {
     io_uring_sqe* const entry = next_entry();
     ::io_uring_prep_poll_add(entry, setup_.wake_fd, POLLIN);
@@ -124,7 +133,7 @@ void UringEngine::submit(noise::Outbox& outbox) noexcept {
   }
 }
 
-void UringEngine::reap(Inbox& inbox) noexcept {
+void UringEngine::reap(Inbox& inbox, std::size_t strangers_max) noexcept {
   if (!std::exchange(fresh_, false)) {
     flush(0);
   }
@@ -132,10 +141,17 @@ void UringEngine::reap(Inbox& inbox) noexcept {
   for (Socket& socket : sockets_) {
     take_arrived(socket, inbox);
   }
-  // Whoever had to wait for room in the last batch comes first in this one.
+  // Whoever had to wait for room in the last batch comes first in this one; strangers have a part
+  // of it to themselves, and no more.
   v6_first_ = !v6_first_;
-  receive_more(sockets_[v6_first_ ? 1 : 0], inbox);
-  receive_more(sockets_[v6_first_ ? 0 : 1], inbox);
+  const std::size_t first = v6_first_ ? 1 : 0;
+  const std::size_t full = inbox.wilds.size() + strangers_max;
+  for (const std::size_t i : {first, 1 - first}) {
+    receive_strangers(doors_[i], full, inbox);
+  }
+  for (const std::size_t i : {first, 1 - first}) {
+    receive_more(sockets_[i], inbox);
+  }
   if (std::exchange(wake_.done, false)) {
     Wake::clear(setup_.wake_fd);
     notes_.woken = true;
@@ -156,7 +172,7 @@ bool UringEngine::may_sleep() const noexcept {
       return false;
     }
   }
-  return true;
+  return !doors_[0].readable.done && !doors_[1].readable.done;
 }
 
 void UringEngine::wait(Instant deadline) noexcept {
@@ -260,6 +276,8 @@ void UringEngine::complete(const io_uring_cqe& completion) noexcept {
     case Kind::receive:
       WG_ASSERT(sockets_[index].receive.operation.generation == generation);
       return complete_receive(sockets_[index], completion);
+    case Kind::door:
+      return finish(doors_[index].readable, generation, result);
     case Kind::wake:
       return finish(wake_, generation, result);
     case Kind::alarm:
@@ -294,6 +312,7 @@ std::size_t UringEngine::in_flight(bool all) const noexcept {
     count += (socket.receive.operation.in_flight ? 1U : 0U) +
              (socket.writable.in_flight ? 1U : 0U) + (socket.head_in_ring ? 1U : 0U);
   }
+  count += (doors_[0].readable.in_flight ? 1U : 0U) + (doors_[1].readable.in_flight ? 1U : 0U);
   if (all) {
     count += (tun_.in_flight ? 1U : 0U) + (wake_.in_flight ? 1U : 0U) +
              (alarm_operation_.in_flight ? 1U : 0U) + delivery_.slots.size();

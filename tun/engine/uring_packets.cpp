@@ -252,6 +252,16 @@ void UringEngine::arm_receive(std::size_t family) noexcept {
   start(receive.operation, entry, Kind::receive, family);
 }
 
+void UringEngine::arm_door(std::size_t family) noexcept {
+  Door& door = doors_[family];
+  if (door.fd < 0 || door.readable.in_flight || door.readable.done) {
+    return;
+  }
+  io_uring_sqe* const entry = next_entry();
+  ::io_uring_prep_poll_add(entry, door.fd, POLLIN);
+  start(door.readable, entry, Kind::door, family);
+}
+
 void UringEngine::complete_receive(Socket& socket, const io_uring_cqe& completion) noexcept {
   Receive& receive = socket.receive;
   WG_ASSERT(receive.operation.in_flight);
@@ -331,7 +341,7 @@ void UringEngine::take_arrived(Socket& socket, Inbox& inbox) noexcept {
     std::uint32_t& drops = i < receive.stale ? receive.stale_drops : socket.kernel_drops;
     const std::uint32_t drops_before = drops;
     const Parsed parsed = receive_ring_.parse(slot, wild, drops);
-    count_kernel_drops(drops_before, drops, counters_);
+    count_kernel_drops(drops_before, drops, counters_.udp_kernel_dropped);
     if (parsed == Parsed::truncated) {
       counters_.udp_truncated += 1;
       continue;
@@ -348,16 +358,28 @@ void UringEngine::receive_more(Socket& socket, Inbox& inbox) noexcept {
   if (!socket.receive.more || inbox.wilds.room() == 0) {
     return;
   }
-  switch (receiver_.receive(socket.fd, inbox, counters_, socket.kernel_drops)) {
-    case ReceiveNext::more:
-      break;
-    case ReceiveNext::drained:
-      socket.receive.more = false;
-      break;
-    case ReceiveNext::fatal:
-      socket.receive.more = false;
-      notes_.set_fatal(EBADF, "recvmmsg: the UDP socket is unusable");
-      break;
+  const std::uint32_t drops_before = socket.kernel_drops;
+  const ReceiveNext next =
+      receiver_.receive(socket.fd, inbox.wilds.capacity, inbox, counters_, socket.kernel_drops);
+  count_kernel_drops(drops_before, socket.kernel_drops, counters_.udp_kernel_dropped);
+  socket.receive.more = next == ReceiveNext::more;
+  end_receiving(next);
+}
+
+void UringEngine::receive_strangers(Door& door, std::size_t full, Inbox& inbox) noexcept {
+  if (!door.readable.done || inbox.wilds.size() >= full) {
+    return;
+  }
+  const std::uint32_t drops_before = door.kernel_drops;
+  const ReceiveNext next = receiver_.receive(door.fd, full, inbox, counters_, door.kernel_drops);
+  count_kernel_drops(drops_before, door.kernel_drops, counters_.door_dropped);
+  door.readable.done = next == ReceiveNext::more;
+  end_receiving(next);
+}
+
+void UringEngine::end_receiving(ReceiveNext next) noexcept {
+  if (next == ReceiveNext::fatal) {
+    notes_.set_fatal(EBADF, "recvmmsg: the UDP socket is unusable");
   }
 }
 

@@ -105,6 +105,12 @@ HEADERS_ALONE = [
     ({"base/a.hpp": "#pragma once\nstd::size_t f();\n"}, "does not compile alone"),
     ({"noise/a.hpp": "struct TwiceSeen {};\n"}, "does not compile alone"),
     ({"base/a.hpp": "#pragma once\n#include <cstddef>\nstd::size_t f();\n"}, None),
+    ({"base/a.hpp": "#pragma once\nstd::size_t f();\n",
+      "base/a.cpp": "#include <cstddef>\n\n#include \"base/a.hpp\"\n"}, "does not compile alone"),
+    ({"base/a.hpp": "struct TwiceSeen {};\n",
+      "base/a.cpp": "#include \"base/a.hpp\"\n"}, "does not compile alone"),
+    ({"tests/a.hpp": "#pragma once\nstd::size_t f();\n",
+      "tests/a.cpp": "#include \"tests/a.hpp\"\n"}, "does not compile alone"),
 ]
 
 # The judge of test reports: a report in, words of its output.
