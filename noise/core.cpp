@@ -22,14 +22,14 @@ Status Core::open() noexcept {
   // Per peer: an index for the handshake and one for each of three keypairs.
   const bool room = indices_.open(memory, 4 * peers_max) && keypairs_.open(memory, 3 * peers_max) &&
                     allowed_ips_.open(memory, 4 * peers_max, peers_max) &&
-                    deadlines_.open(memory, peers_max) && handshakes_.open(memory);
+                    deadlines_.open(memory, peers_max);
   if (!room) {
     return fail(ENOMEM,
                 "reserve address space for the peer tables: lower vm.overcommit or ulimit -v");
   }
   ByteArray<8> seed{};
   if (!peers_.open(memory, setup_.entropy, peers_max) || !limiter_.open(memory, setup_.entropy) ||
-      !setup_.entropy(seed)) {
+      !handshakes_.open(memory, setup_.entropy) || !setup_.entropy(seed)) {
     return fail(ENOMEM, "open the peer tables: out of memory or no system randomness");
   }
   jitter_state_ = load_le64(seed.data());
@@ -45,8 +45,7 @@ Turn Core::begin_turn(Now now, Outbox& outbox) noexcept {
 }
 
 void Core::end_turn(Turn& turn) noexcept {
-  // One at once beside data; the others when the turn has done with it.
-  process_handshakes(data_moved_ == 0 ? handshake_messages_per_turn : 1, turn);
+  process_handshakes(turn);
   drain_work(turn);
   settle_deadlines();
   limiter_.collect(turn.now.boottime);
@@ -64,26 +63,24 @@ void Core::on_deadline(Now now, Outbox& outbox) noexcept {
     run_timers(peer, turn);
     deadlines_.set(peer.id, peer.timers.earliest());
   }
-  const std::size_t share = data_moved_ / data_per_handshake_message;
-  process_handshakes(
-      static_cast<std::uint32_t>(std::min<std::size_t>(share, handshake_messages_per_turn)), turn);
   end_turn(turn);
-  data_moved_ = 0;
 }
 
 Deadline Core::next_deadline() const noexcept {
-  if (!handshakes_.empty()) {
-    return {.at = now_.boottime, .reason = DeadlineReason::handshake_queue};
+  const Deadline waiting{.at = std::max(now_.boottime, handshakes_next_),
+                         .reason = DeadlineReason::handshake_queue};
+  if (!handshakes_.empty() && waiting.at == now_.boottime) {
+    return waiting;
   }
   // A flush that waits for a train goes on when one comes back, which wakes us by itself.
   const bool flushes = work_first_ != no_peer && pools_.trains->available() > 0;
   if (initiations_wanted_ > 0 || flushes) {
     return {.at = now_.boottime, .reason = DeadlineReason::backlog};
   }
-  if (deadlines_.empty()) {
-    return {};
-  }
-  return {.at = deadlines_.top_at(), .reason = DeadlineReason::timer};
+  const Deadline timer = deadlines_.empty()
+                             ? Deadline{}
+                             : Deadline{.at = deadlines_.top_at(), .reason = DeadlineReason::timer};
+  return !handshakes_.empty() && waiting.at < timer.at ? waiting : timer;
 }
 
 void Core::add_work(Peer& peer) noexcept {

@@ -12,7 +12,7 @@
 #include "noise/cookie.hpp"
 #include "noise/deadline_heap.hpp"
 #include "noise/device.hpp"
-#include "noise/handshake_queue.hpp"
+#include "noise/handshake_queues.hpp"
 #include "noise/identity.hpp"
 #include "noise/index_table.hpp"
 #include "noise/keypair.hpp"
@@ -29,10 +29,10 @@ namespace wgring::noise {
 // Work of one turn that is bounded so that data never waits long for handshakes: a message costs
 // a BLAKE2s, one that is processed costs several scalar multiplications (some 40 us each).
 inline constexpr std::uint32_t handshake_messages_per_turn = 16;
-// Where data moves, one message, and one more for so much of it: a tenth of the time, or less.
-inline constexpr std::size_t data_per_handshake_message = 64 * 1024;
-// What a packet costs beside its bytes, in bytes.
-inline constexpr std::size_t packet_cost = 1024;
+// Beside data: a tenth of a processor, the answer of a cookie being some 10 us, most of them the
+// kernel's. Time counts as beside data for so long after a packet.
+inline constexpr std::int64_t handshake_messages_beside_data_per_s = 10'000;
+inline constexpr Duration data_holds = std::chrono::milliseconds{10};
 
 // The turn in progress: its time, its outbox, and what it may still spend.
 struct Turn {
@@ -68,7 +68,7 @@ class Core {
   void on_initiations(std::span<const HandedInitiation> batch, Now now, Outbox& outbox) noexcept;
   void on_deadline(Now now, Outbox& outbox) noexcept;
   [[nodiscard]] Deadline next_deadline() const noexcept;
-  [[nodiscard]] std::size_t handshake_room() const noexcept { return handshakes_.room(); }
+  [[nodiscard]] bool beside_data() const noexcept { return now_.boottime < data_until_; }
   void set_link(bool up, Now now, Outbox& outbox) noexcept;
   void set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbox) noexcept;
   [[nodiscard]] bool reserve(std::uint32_t peers, std::uint32_t prefixes, Present present) noexcept;
@@ -154,7 +154,8 @@ class Core {
   void receive_opened_run(const OpenBatch::Opened& run, Wild& wild, Turn& turn) noexcept;
 
   // --- handshakes (core_handshake.cpp) ---
-  void process_handshakes(std::uint32_t messages_max, Turn& turn) noexcept;
+  void process_handshakes(Turn& turn) noexcept;
+  [[nodiscard]] bool may_process_handshake(Instant now) noexcept;
   void process_handshake(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept;
   [[nodiscard]] bool admit(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept;
   void receive_initiation(const QueuedHandshake& queued, Turn& turn) noexcept;
@@ -203,7 +204,10 @@ class Core {
   Keypairs keypairs_{indices_};
   AllowedIps allowed_ips_;
   DeadlineHeap deadlines_;
-  HandshakeQueue handshakes_;
+  HandshakeQueues handshakes_;
+  TokenBucket handshakes_beside_data_{handshake_messages_beside_data_per_s, 64};
+  Instant data_until_{};       // since it last moved, and a little longer
+  Instant handshakes_next_{};  // those that wait do so until then
   RateLimiter limiter_;
   CookieMaker cookies_;
   DropCounters drops_;
@@ -213,7 +217,6 @@ class Core {
   Now now_;                               // the latest turn's
   std::uint32_t highest_total_ = 0;       // most peers there were room for at once
   std::uint64_t turn_number_ = 0;
-  std::size_t data_moved_ = 0;  // since the last on_deadline(), as its cost
   std::uint64_t jitter_state_ = 0;
   SealBatch seal_batch_;
   OpenBatch open_batch_;

@@ -128,6 +128,7 @@ void Core::apply_fields(Peer& peer, const PeerUpdate& update, Turn& turn) noexce
   }
   if (update.endpoint) {
     peer.endpoint = Endpoint{.remote = *update.endpoint, .source = {}};
+    handshakes_.know(*update.endpoint);
   }
   apply_prefixes(peer, update.allowed_ips);
   if (update.persistent_keepalive_s) {

@@ -7,17 +7,29 @@ namespace wgring::noise {
 
 // --- the door: mac1, load, mac2, rate limit ---
 
-void Core::process_handshakes(std::uint32_t messages_max, Turn& turn) noexcept {
-  for (std::uint32_t i = 0; i < messages_max && !handshakes_.empty(); ++i) {
+void Core::process_handshakes(Turn& turn) noexcept {
+  for (std::uint32_t i = 0; i < handshake_messages_per_turn && !handshakes_.empty(); ++i) {
     // One of the shares is kept for initiations of our own: those of others never starve them.
     const std::uint32_t kept = initiations_wanted_ > 0 ? 1 : 0;
     if (turn.handshakes_left <= kept || turn.trains.room() == 0) {
+      return;
+    }
+    if (!may_process_handshake(turn.now.boottime)) {
       return;
     }
     const bool under_load = handshakes_.under_load(turn.now.boottime);
     process_handshake(handshakes_.front(), under_load, turn);
     handshakes_.pop();
   }
+}
+
+// Data has the larger part of the time.
+bool Core::may_process_handshake(Instant now) noexcept {
+  if (now >= data_until_ || handshakes_beside_data_.take(now)) {
+    return true;
+  }
+  handshakes_next_ = now + std::chrono::milliseconds{1};
+  return false;
 }
 
 void Core::process_handshake(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept {
@@ -81,7 +93,7 @@ void Core::on_initiations(std::span<const HandedInitiation> batch, Now now,
   for (const HandedInitiation& handed : batch) {
     if (!link_up_) {
       drops_.add(Drop::link_down);
-    } else if (!handshakes_.push(handed.message, handed.source, handed.destination, true)) {
+    } else if (!handshakes_.push_admitted(handed.message, handed.source, handed.destination)) {
       drops_.add(Drop::handshake_queue_full);
     }
   }
@@ -177,6 +189,7 @@ void Core::receive_initiation(const QueuedHandshake& queued, Turn& turn) noexcep
 }
 
 void Core::hand_over(const QueuedHandshake& initiation, const Peer& peer, Turn& turn) noexcept {
+  handshakes_.know(initiation.source);
   turn.outbox.handed_initiations.push_back({.message = initiation.message,
                                             .source = initiation.source,
                                             .destination = initiation.destination,

@@ -62,17 +62,15 @@ void Core::receive_train(Wild& wild, Turn& turn) noexcept {
   for (std::uint32_t offset = 0; offset < wild.bytes;) {
     const std::uint32_t size = std::min(stride, wild.bytes - offset);
     const MutableBytes datagram = wild.slot.bytes().subspan(offset, size);
-    switch (classify(datagram)) {
-      case MessageType::data: {
-        const std::uint32_t bytes = receive_data_run(wild, offset, turn);
-        data_moved_ += bytes + packet_cost;
-        offset += bytes;
+    const MessageType type = classify(datagram);
+    switch (type) {
+      case MessageType::data:
+        offset += receive_data_run(wild, offset, turn);
         continue;
-      }
       case MessageType::initiation:
       case MessageType::response:
       case MessageType::cookie_reply:
-        if (!handshakes_.push(datagram, wild.source, wild.destination)) {
+        if (!handshakes_.push(type, datagram, wild.source, wild.destination)) {
           drops_.add(Drop::handshake_queue_full);
         }
         break;
@@ -194,6 +192,7 @@ void Core::move_endpoint(Peer& peer, const SocketAddress& source, const LocalSou
                          Turn& turn) noexcept {
   if (peer.endpoint.remote != source) {
     peer.endpoint.remote = source;
+    handshakes_.know(source);
     turn.event(EventKind::endpoint_changed, peer.id);
   }
   peer.endpoint.source = destination;

@@ -36,7 +36,6 @@ std::size_t Core::on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) 
     SealRun run(*this, turn, divided);
     while (taken < batch.size() && (taken == 0 || fits_turn(batch[taken], turn))) {
       send_plain(batch[taken], run, turn);
-      data_moved_ += batch[taken].bytes + packet_cost;
       taken += 1;
     }
     run.finish();

@@ -43,6 +43,7 @@ void Core::settle_deadlines() noexcept {
 // --- events (14.2) ---
 
 void Core::data_sent(Peer& peer, Turn& turn) noexcept {
+  data_until_ = turn.now.boottime + data_holds;
   if (!peer.timers.pending(Timer::new_handshake)) {
     arm(peer, Timer::new_handshake,
         turn.now.boottime + keepalive_timeout + rekey_timeout + jitter());
@@ -50,6 +51,7 @@ void Core::data_sent(Peer& peer, Turn& turn) noexcept {
 }
 
 void Core::data_received(Peer& peer, Turn& turn) noexcept {
+  data_until_ = turn.now.boottime + data_holds;
   if (!peer.timers.pending(Timer::send_keepalive)) {
     arm(peer, Timer::send_keepalive, turn.now.boottime + keepalive_timeout);
   } else {
@@ -76,6 +78,7 @@ void Core::handshake_complete(Peer& peer, Turn& turn) noexcept {
 
 void Core::session_derived(Peer& peer, Turn& turn) noexcept {
   arm(peer, Timer::zero_key_material, turn.now.boottime + zero_key_time);
+  handshakes_.know(peer.endpoint.remote);  // again: another may have had its place
 }
 
 void Core::traversal(Peer& peer, Turn& turn) noexcept {

@@ -48,13 +48,14 @@ void Device::on_udp(std::span<Wild> batch, Now now, Outbox& outbox) noexcept {
 std::size_t Device::on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept {
   return core_->on_tun(batch, now, outbox);
 }
-std::size_t Device::handshake_room() const noexcept { return core_->handshake_room(); }
 void Device::on_initiations(std::span<const HandedInitiation> batch, Now now,
                             Outbox& outbox) noexcept {
   core_->on_initiations(batch, now, outbox);
 }
 void Device::on_deadline(Now now, Outbox& outbox) noexcept { core_->on_deadline(now, outbox); }
 Deadline Device::next_deadline() const noexcept { return core_->next_deadline(); }
+
+bool Device::beside_data() const noexcept { return core_->beside_data(); }
 
 void Device::set_link(bool up, Now now, Outbox& outbox) noexcept {
   core_->set_link(up, now, outbox);

@@ -59,13 +59,14 @@ class Device {
   // At most plain_batch_max. Returns how many of the first were taken, at least one: the others do
   // not fit this turn's trains and wait for a call of their own, after the outbox was drained.
   [[nodiscard]] std::size_t on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept;
-  // Handshake messages that there is room for: of more, those that wait longest would be stale.
-  [[nodiscard]] std::size_t handshake_room() const noexcept;
   // At most handshakes_per_turn, of another shard's outbox.
   void on_initiations(std::span<const HandedInitiation> batch, Now now, Outbox& outbox) noexcept;
   // Timers that are due and work put off from earlier turns. Early is harmless, late is correct.
   void on_deadline(Now now, Outbox& outbox) noexcept;
   [[nodiscard]] Deadline next_deadline() const noexcept;
+
+  // Data moved just now: handshakes are held to a rate.
+  [[nodiscard]] bool beside_data() const noexcept;
 
   // --- state of the interface ---
   // Starts down. Down: packets are dropped, keys and staged packets wiped, timers stopped.

@@ -58,10 +58,6 @@ class HandshakeQueue {
   void clear() noexcept { head_ = count_ = 0; }
   [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
-  // Until so many wait that a sender might have given up before its turn.
-  [[nodiscard]] std::size_t room() const noexcept {
-    return count_ < waiting_wanted ? waiting_wanted - count_ : 0;
-  }
 
   // Protocol 6: 512 wait now, or did so less than one second ago. And it stays while as many came
   // in during that second: cookies empty the queue, and would else end the load that they are for.
@@ -79,8 +75,6 @@ class HandshakeQueue {
   }
 
  private:
-  static constexpr std::size_t waiting_wanted = 2 * under_load_handshakes;
-
   [[nodiscard]] QueuedHandshake& entry(std::size_t at) const noexcept {
     return reinterpret_cast<QueuedHandshake*>(region_.data())[at];  // NOLINT: page-aligned
   }

@@ -184,15 +184,18 @@ void ShardThread::run(E& engine) noexcept {
 template <Engine E>
 void ShardThread::turn(E& engine) noexcept {
   turns_ += 1;
-  engine.arm();
-  const Instant due = device_->next_deadline().at;
+  engine.arm(open_door());
+  Instant due = device_->next_deadline().at;
+  if (engine.strangers_wait()) {
+    due = std::min(due, door_next_);
+  }
   if (due > now_.boottime && engine.may_sleep() && inlet_->begin_sleep()) {
     waits_ += 1;
     engine.wait(due);
     inlet_->end_sleep();
   }
   inbox_.clear();
-  engine.reap(inbox_, std::min(device_->handshake_room(), strangers_per_turn));
+  engine.reap(inbox_);
   refresh_now();
   if (!inbox_.wilds.empty() || !inbox_.plains.empty()) {
     lanes_.note_turn();
@@ -201,6 +204,16 @@ void ShardThread::turn(E& engine) noexcept {
   take_handed(engine);
   run_deadlines(engine);
   serve_task(engine);
+}
+
+std::size_t ShardThread::open_door() noexcept {
+  if (device_->beside_data()) {
+    if (now_.boottime < door_next_) {
+      return 0;
+    }
+    door_next_ = now_.boottime + door_period;
+  }
+  return strangers_per_turn;
 }
 
 template <Engine E>

@@ -44,6 +44,8 @@ class ShardThread {
  private:
   // A wake-up that finds more due than this goes on in the next turn, after packets.
   static constexpr int deadlines_per_turn_max = 4;
+  // Strangers are let in together, so that between them data comes in full batches.
+  static constexpr Duration door_period = std::chrono::milliseconds{1};
   static constexpr std::size_t event_queue_max = Notices::events_max;
 
   struct Task {
@@ -59,6 +61,8 @@ class ShardThread {
   void run(E& engine) noexcept;
   template <Engine E>
   void turn(E& engine) noexcept;
+  // How many strangers this turn may take.
+  [[nodiscard]] std::size_t open_door() noexcept;
   template <Engine E>
   void deliver_inbox(E& engine) noexcept;
   template <Engine E>
@@ -95,6 +99,7 @@ class ShardThread {
   HandOver::Batch handed_;
   HandOverCounters hand_over_;
   Now now_{};
+  Instant door_next_{};  // beside data strangers wait until then
   std::uint64_t turns_ = 0;
   std::uint64_t waits_ = 0;
   bool failed_ = false;  // a fatal note was published

@@ -142,17 +142,20 @@ def test_port_change_under_traffic_is_followed_by_the_peer(pair):
 
 # Mark
 
-def test_mark_is_on_both_sockets(device):
+SOCKETS = 4  # of each family, one for data and one for initiations
+
+
+def test_mark_is_on_all_sockets(device):
     device.set("fwmark 0x1234")
     lines = device.space.run("ss", "-Hlune").out.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == SOCKETS
     assert all("fwmark:0x1234" in line for line in lines)
 
 
 def test_mark_survives_a_port_change_and_goes_with_zero(device):
     device.set("fwmark 0x1234")
     device.set("listen-port 5001")
-    assert device.space.run("ss", "-Hlune").out.count("fwmark:0x1234") == 2
+    assert device.space.run("ss", "-Hlune").out.count("fwmark:0x1234") == SOCKETS
     device.set("fwmark 0")
     assert "fwmark" not in device.space.run("ss", "-Hlune").out
 

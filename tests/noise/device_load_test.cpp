@@ -40,7 +40,6 @@ class Flood : public RawPair {
   // Without serving deadlines: the queue stays as long as it is.
   void put(const Datagram& datagram) { world.receive(a, {&datagram, 1}); }
   void serve() { world.serve_deadlines(a); }
-  void serve_once() { world.serve_deadline(a); }
   [[nodiscard]] std::size_t waiting() { return CoreTestAccess::queued_handshakes(a.device()); }
 
   noise::SocketAddress stranger = raw.address;
@@ -239,35 +238,58 @@ TEST_F(Flood, OwnInitiationsKeepAShareOfTheTurn) {
   EXPECT_EQ(waiting(), 0U);
 }
 
-TEST_F(Flood, BesideDataFewMessagesAreLookedAt) {
+TEST_F(Flood, BesideDataHandshakesAreHeldToARate) {
   raw.establish();
-  flood(1500);
-  std::size_t before = waiting();
-  const auto looked_at = [&] { return std::exchange(before, waiting()) - waiting(); };
-  put(raw.data(raw.inner()));
-  EXPECT_EQ(looked_at(), 1U) << "the first at once";
-  serve_once();
-  EXPECT_EQ(looked_at(), 1U) << "a tenth of the time for what was moved";
-  serve_once();
-  EXPECT_EQ(looked_at(), noise::handshake_messages_per_turn) << "nothing was moved";
-  for (std::uint32_t moved = 0; moved < 5 * noise::data_per_handshake_message;) {
-    put(raw.data(raw.inner(1300)));
-    moved += 1300 + noise::packet_cost;
-  }
-  before = waiting();
-  serve_once();
-  EXPECT_EQ(looked_at(), 5U + 1U);
+  flood(2000);
   serve();
+  const auto looked_at = [&](Duration duration) {
+    flood(1500);
+    std::size_t most = 0;
+    const std::uint64_t before = drops(a, Drop::cookie_sent);
+    for (const Instant end = world.now() + duration; world.now() < end; run_for(1ms)) {
+      put(raw.data(raw.inner()));
+      serve();
+      most = std::max(most, waiting());
+    }
+    EXPECT_GT(most, 0U) << "the others wait, and nothing spins";
+    return drops(a, Drop::cookie_sent) - before;
+  };
+  const std::uint64_t in_20_ms = looked_at(20ms);
+  EXPECT_LE(in_20_ms, 20U * 10 + 64);
+  EXPECT_GE(in_20_ms, 20U * 10);
+  run_for(1s);
+  EXPECT_EQ(waiting(), 0U) << "no data, no rate";
 }
 
-TEST_F(Flood, RoomIsForThoseThatWouldNotWaitTooLong) {
-  EXPECT_EQ(a.device().handshake_room(), 2 * noise::under_load_handshakes);
-  flood(448);
-  EXPECT_EQ(a.device().handshake_room(), 2 * noise::under_load_handshakes - waiting());
-  flood(4000);
-  EXPECT_EQ(a.device().handshake_room(), 0U);
+TEST_F(Flood, APeerWhereItIsKnownToBeDoesNotWaitBehindStrangers) {
+  raw.establish();
+  flood(2000);
+  ASSERT_GE(waiting(), noise::under_load_handshakes);
+  put(raw.initiation());
+  EXPECT_EQ(to_raw('C').size(), 1U) << "in its own turn, though under load";
+  ASSERT_TRUE(raw.consume_cookie(to_raw('C').back()));
+  put(raw.initiation());
+  EXPECT_EQ(to_raw('R').size(), 1U);
+  EXPECT_GT(waiting(), 1000U);
+  Datagram elsewhere = raw.initiation();
+  elsewhere.from.port += 1;
+  put(elsewhere);
+  EXPECT_TRUE(sent_to(world, elsewhere.from, 'C').empty()) << "there it is a stranger";
   serve();
-  EXPECT_EQ(a.device().handshake_room(), 2 * noise::under_load_handshakes);
+  EXPECT_EQ(sent_to(world, elsewhere.from, 'C').size(), 1U);
+}
+
+TEST_F(Flood, AConfiguredEndpointIsKnown) {
+  Datagram initiation = raw.initiation();
+  initiation.from.port = 4000;
+  noise::PeerUpdate update;
+  update.public_key = raw.local.public_key();
+  update.endpoint = initiation.from;
+  world.apply(a, update);
+  flood(2000);
+  put(initiation);
+  EXPECT_EQ(sent_to(world, initiation.from, 'C').size(), 1U);
+  serve();
 }
 
 TEST_F(Flood, AnInitiatorUnderLoadAnswersAResponseWithACookie) {

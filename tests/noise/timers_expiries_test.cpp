@@ -47,7 +47,7 @@ TEST_F(TimerExpiries, RetransmitGivesUpAfterEighteenAttempts) {
   EXPECT_FALSE(pending(a, Timer::send_keepalive));
   EXPECT_FALSE(pending(a, Timer::retransmit_handshake));
   const Duration given_up = 540s - due_in(a, Timer::zero_key_material);
-  EXPECT_THAT(given_up, IsWithin(0s, 1s));
+  EXPECT_THAT(given_up, IsWithin(0s, 1s + 100ms)) << "5 s after the last, which was seen late";
 }
 
 TEST_F(TimerExpiries, RetransmitGivingUpLeavesAPendingZeroKeysAlone) {

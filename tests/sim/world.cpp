@@ -364,15 +364,11 @@ Instant World::wake_of(const Host& host) const noexcept {
   return at == never ? never : std::max(at + deadline_slack, now_);
 }
 
-void World::serve_deadline(Host& host) {
-  host.device().on_deadline(now_of(host), host.outbox);
-  drain(host, Cause::other);
-}
-
 void World::serve_deadlines(Host& host) {
   int calls = 0;
   while (host.device().next_deadline().at <= now_) {
-    serve_deadline(host);
+    host.device().on_deadline(now_of(host), host.outbox);
+    drain(host, Cause::other);
     if (++calls == deadline_calls_max) {
       checks.fail(std::string{host.letter()} + ": still something due: it spins");
       return;

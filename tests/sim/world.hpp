@@ -79,8 +79,7 @@ class World {
   // --- time ---
   void run_until(Instant end);
   void run_for(Duration duration) { run_until(now_ + duration); }
-  // One call, due or not; then all deadlines that are due now.
-  void serve_deadline(Host& host);
+  // All deadlines that are due now.
   void serve_deadlines(Host& host);
   // What must hold between two steps: every packet and slot accounted for, no deadline missed.
   void settle();

@@ -125,7 +125,7 @@ class EngineRig : public SpaceTest {
 
   // One turn: what has come is appended to got_udp_ and got_tun_.
   void turn(Duration patience = std::chrono::milliseconds{20}) {
-    engine_->arm();
+    engine_->arm(strangers_max_);
     if (engine_->may_sleep()) {
       engine_->wait(read_clock().boottime + patience);
     }
@@ -134,12 +134,12 @@ class EngineRig : public SpaceTest {
   // What the engine keeps of an outbox goes with the next look.
   void submit() {
     engine_->submit(outbox_);
-    engine_->arm();
+    engine_->arm(strangers_max_);
     collect();
   }
   void collect() {
     inbox_.clear();
-    engine_->reap(inbox_, strangers_max_);
+    engine_->reap(inbox_);
     for (const noise::Wild& wild : inbox_.wilds) {
       const Bytes bytes = wild.slot.bytes().first(wild.bytes);
       got_udp_.emplace_back(bytes.begin(), bytes.end());

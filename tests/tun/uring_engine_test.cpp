@@ -259,7 +259,7 @@ TEST_F(UringEnterTest, TheEndComesWithReadsAndEffectsInTheRing) {
       collect();
       EXPECT_TRUE(inbox_.notes.fatal);
       add_effects();
-      engine_->arm();
+      engine_->arm(strangers_per_turn);
       engine_->set_sockets(&pair_, nullptr);
       engine_->set_sockets(nullptr, nullptr);
     });

@@ -23,13 +23,13 @@ Status EpollEngine::open(const EngineSetup& setup) noexcept {
   }
   Status status = alarm_.open();
   if (status) {
-    status = watch(setup.tun_fd, Source::tun);
+    status = watch(setup.tun_fd, Source::tun, EPOLLIN);
   }
   if (status) {
-    status = watch(setup.wake_fd, Source::wake);
+    status = watch(setup.wake_fd, Source::wake, EPOLLIN);
   }
   if (status) {
-    status = watch(alarm_.fd(), Source::alarm);
+    status = watch(alarm_.fd(), Source::alarm, EPOLLIN);
   }
   return status;
 }
@@ -48,7 +48,7 @@ void EpollEngine::set_sockets(const UdpPair* sockets, const UdpPair* door) noexc
     socket.queue.restart(setup_.segmentation);
     if (socket.in.fd < 0) {
       counters_.udp_no_socket += socket.queue.clear();
-    } else if (const Status status = watch(socket.in.fd, i == 0 ? Source::v4 : Source::v6);
+    } else if (const Status status = watch(socket.in.fd, i == 0 ? Source::v4 : Source::v6, EPOLLIN);
                !status) {
       notes_.set_fatal(status.error().errno_value, status.error().what);
     } else {
@@ -65,15 +65,17 @@ void EpollEngine::set_door(const UdpPair* door) noexcept {
       static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, doors_[i].fd, nullptr));
     }
     doors_[i] = {.fd = fds[i]};
-    const Status status =
-        fds[i] < 0 ? Status{} : watch(fds[i], i == 0 ? Source::door_v4 : Source::door_v6);
+    const Status status = fds[i] < 0 ? Status{}
+                                     : watch(fds[i], i == 0 ? Source::door_v4 : Source::door_v6,
+                                             EPOLLIN | EPOLLONESHOT);
     if (!status) {
       notes_.set_fatal(status.error().errno_value, status.error().what);
     }
   }
 }
 
-void EpollEngine::arm() noexcept {
+void EpollEngine::arm(std::size_t strangers_max) noexcept {
+  strangers_max_ = strangers_max;
   reader_.restart();
   receiver_.refill(*setup_.trains);
 }
@@ -91,7 +93,7 @@ void EpollEngine::submit(noise::Outbox& outbox) noexcept {
   outbox.clear();
 }
 
-void EpollEngine::reap(Inbox& inbox, std::size_t strangers_max) noexcept {
+void EpollEngine::reap(Inbox& inbox) noexcept {
   if (!std::exchange(asked_, false)) {
     ask(0);
     asked_ = false;
@@ -104,7 +106,7 @@ void EpollEngine::reap(Inbox& inbox, std::size_t strangers_max) noexcept {
   v6_first_ = !v6_first_;
   const std::size_t first = v6_first_ ? 1 : 0;
   for (const std::size_t i : {first, 1 - first}) {
-    receive(doors_[i], strangers_max, counters_.door_dropped, inbox);
+    receive_strangers(i, inbox);
   }
   for (const std::size_t i : {first, 1 - first}) {
     receive(sockets_[i].in, inbox.wilds.capacity, counters_.udp_kernel_dropped, inbox);
@@ -114,7 +116,7 @@ void EpollEngine::reap(Inbox& inbox, std::size_t strangers_max) noexcept {
 
 bool EpollEngine::may_sleep() const noexcept {
   return !tun_readable_ && !sockets_[0].in.readable && !sockets_[1].in.readable &&
-         !doors_[0].readable && !doors_[1].readable && !notes_.any();
+         (strangers_max_ == 0 || !strangers_wait()) && !notes_.any();
 }
 
 void EpollEngine::wait(Instant deadline) noexcept {
@@ -124,9 +126,9 @@ void EpollEngine::wait(Instant deadline) noexcept {
 
 // --- what epoll says ---
 
-Status EpollEngine::watch(int fd, Source source) noexcept {
+Status EpollEngine::watch(int fd, Source source, std::uint32_t events) noexcept {
   epoll_event event{};
-  event.events = EPOLLIN;
+  event.events = events;
   event.data.u32 = static_cast<std::uint32_t>(source);
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
     return fail(errno, "epoll_ctl(EPOLL_CTL_ADD)");
@@ -282,6 +284,21 @@ void EpollEngine::receive(Incoming& in, std::size_t full, std::uint64_t& dropped
   in.readable = next == ReceiveNext::more;
   if (next == ReceiveNext::fatal) {
     notes_.set_fatal(EBADF, "recvmmsg: the UDP socket is unusable");
+  }
+}
+
+void EpollEngine::receive_strangers(std::size_t family, Inbox& inbox) noexcept {
+  Incoming& door = doors_[family];
+  const bool was_readable = door.readable;
+  receive(door, strangers_max_, counters_.door_dropped, inbox);
+  if (!was_readable || door.readable) {
+    return;
+  }
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLONESHOT;
+  event.data.u32 = static_cast<std::uint32_t>(family == 0 ? Source::door_v4 : Source::door_v6);
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, door.fd, &event) != 0) {
+    notes_.set_fatal(errno, "epoll_ctl(EPOLL_CTL_MOD)");
   }
 }
 

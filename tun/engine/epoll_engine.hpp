@@ -15,8 +15,9 @@
 
 namespace wgring::tun {
 
-// Level-triggered: what one turn leaves is reported again, so a batch may end anywhere. What is
-// known to be readable is read without asking; epoll is asked once per turn for the rest.
+// Level-triggered: what one turn leaves is reported again, so a batch may end anywhere; but for the
+// door, which is watched anew when it was found empty, so that those who wait there wake nobody.
+// What is known to be readable is read without asking; epoll is asked once per turn for the rest.
 class EpollEngine {
  public:
   EpollEngine() noexcept = default;
@@ -25,10 +26,13 @@ class EpollEngine {
 
   [[nodiscard]] Status open(const EngineSetup& setup) noexcept;
   void set_sockets(const UdpPair* sockets, const UdpPair* door) noexcept;
-  void arm() noexcept;
+  void arm(std::size_t strangers_max) noexcept;
   void submit(noise::Outbox& outbox) noexcept;
-  void reap(Inbox& inbox, std::size_t strangers_max) noexcept;
+  void reap(Inbox& inbox) noexcept;
   [[nodiscard]] bool may_sleep() const noexcept;
+  [[nodiscard]] bool strangers_wait() const noexcept {
+    return doors_[0].readable || doors_[1].readable;
+  }
   void wait(Instant deadline) noexcept;
   [[nodiscard]] const EngineCounters& counters() const noexcept { return counters_; }
 
@@ -45,7 +49,7 @@ class EpollEngine {
     SendQueue queue;
   };
 
-  [[nodiscard]] Status watch(int fd, Source source) noexcept;
+  [[nodiscard]] Status watch(int fd, Source source, std::uint32_t events) noexcept;
   void watch_writable(Socket& socket, bool wanted) noexcept;
   void ask(int timeout_ms) noexcept;
   void note(std::uint32_t events, Source source) noexcept;
@@ -57,6 +61,7 @@ class EpollEngine {
   void settle_write(long result, std::uint32_t packets) noexcept;
   void set_door(const UdpPair* door) noexcept;
   void receive(Incoming& in, std::size_t full, std::uint64_t& dropped, Inbox& inbox) noexcept;
+  void receive_strangers(std::size_t family, Inbox& inbox) noexcept;
   void read_tun(Inbox& inbox) noexcept;
   void end_tun() noexcept;
 
@@ -76,6 +81,7 @@ class EpollEngine {
   bool tun_ended_ = false;
   bool asked_ = false;  // epoll has been asked in this turn
   bool v6_first_ = false;
+  std::size_t strangers_max_ = 0;
 };
 
 static_assert(Engine<EpollEngine>);

@@ -93,7 +93,8 @@ void UringEngine::set_sockets(const UdpPair* sockets, const UdpPair* door) noexc
   }
 }
 
-void UringEngine::arm() noexcept {
+void UringEngine::arm(std::size_t strangers_max) noexcept {
+  strangers_max_ = strangers_max;
   reader_.restart();
   if (receive_ring_.is_open()) {
     receive_ring_.refill(*setup_.trains);
@@ -133,7 +134,7 @@ void UringEngine::submit(noise::Outbox& outbox) noexcept {
   }
 }
 
-void UringEngine::reap(Inbox& inbox, std::size_t strangers_max) noexcept {
+void UringEngine::reap(Inbox& inbox) noexcept {
   if (!std::exchange(fresh_, false)) {
     flush(0);
   }
@@ -145,7 +146,7 @@ void UringEngine::reap(Inbox& inbox, std::size_t strangers_max) noexcept {
   // of it to themselves, and no more.
   v6_first_ = !v6_first_;
   const std::size_t first = v6_first_ ? 1 : 0;
-  const std::size_t full = inbox.wilds.size() + strangers_max;
+  const std::size_t full = inbox.wilds.size() + strangers_max_;
   for (const std::size_t i : {first, 1 - first}) {
     receive_strangers(doors_[i], full, inbox);
   }
@@ -172,7 +173,7 @@ bool UringEngine::may_sleep() const noexcept {
       return false;
     }
   }
-  return !doors_[0].readable.done && !doors_[1].readable.done;
+  return strangers_max_ == 0 || !strangers_wait();
 }
 
 void UringEngine::wait(Instant deadline) noexcept {

@@ -51,10 +51,13 @@ class UringEngine {
 
   [[nodiscard]] Status open(const EngineSetup& setup) noexcept;
   void set_sockets(const UdpPair* sockets, const UdpPair* door) noexcept;
-  void arm() noexcept;
+  void arm(std::size_t strangers_max) noexcept;
   void submit(noise::Outbox& outbox) noexcept;
-  void reap(Inbox& inbox, std::size_t strangers_max) noexcept;
+  void reap(Inbox& inbox) noexcept;
   [[nodiscard]] bool may_sleep() const noexcept;
+  [[nodiscard]] bool strangers_wait() const noexcept {
+    return doors_[0].readable.done || doors_[1].readable.done;
+  }
   void wait(Instant deadline) noexcept;
   [[nodiscard]] const EngineCounters& counters() const noexcept { return counters_; }
 
@@ -186,6 +189,7 @@ class UringEngine {
   bool sends_by_ring_ = false;
   bool writes_by_ring_ = false;
   bool v6_first_ = false;
+  std::size_t strangers_max_ = 0;
 };
 
 static_assert(Engine<UringEngine>);
