@@ -73,6 +73,7 @@ void log_stats(const tun::ShardStats& stats, std::string_view whose) {
   moved.add("send_waits", engine.send_waits);
   moved.add("trains_sent", engine.trains_sent);
   moved.add("trains_received", engine.trains_received);
+  moved.add("strangers_received", engine.strangers_received);
   moved.add("super_packets_read", engine.super_packets_read);
   moved.add("super_packets_written", engine.super_packets_written);
   moved.add("receive_ring_empty", engine.receive_ring_empty);

@@ -32,6 +32,8 @@ inline constexpr std::uint32_t handshake_messages_per_turn = 16;
 // Beside data: a tenth of a processor, the answer of a cookie being some 10 us, most of them the
 // kernel's. Time counts as beside data for so long after a packet.
 inline constexpr std::int64_t handshake_messages_beside_data_per_s = 10'000;
+// Of those without a cookie, which cost scalar multiplications: with more there is load.
+inline constexpr std::int64_t cookieless_handshakes_beside_data_per_s = 1'000;
 inline constexpr Duration data_holds = std::chrono::milliseconds{10};
 
 // The turn in progress: its time, its outbox, and what it may still spend.
@@ -154,7 +156,9 @@ class Core {
   void receive_opened_run(const OpenBatch::Opened& run, Wild& wild, Turn& turn) noexcept;
 
   // --- handshakes (core_handshake.cpp) ---
+  void queue_handshake(MessageType type, Bytes message, const Wild& wild) noexcept;
   void process_handshakes(Turn& turn) noexcept;
+  [[nodiscard]] bool is_under_load(Instant now) noexcept;
   [[nodiscard]] bool may_process_handshake(Instant now) noexcept;
   void process_handshake(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept;
   [[nodiscard]] bool admit(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept;
@@ -206,6 +210,7 @@ class Core {
   DeadlineHeap deadlines_;
   HandshakeQueues handshakes_;
   TokenBucket handshakes_beside_data_{handshake_messages_beside_data_per_s, 64};
+  TokenBucket cookieless_beside_data_{cookieless_handshakes_beside_data_per_s, 64};
   Instant data_until_{};       // since it last moved, and a little longer
   Instant handshakes_next_{};  // those that wait do so until then
   RateLimiter limiter_;

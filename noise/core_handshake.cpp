@@ -5,7 +5,31 @@
 
 namespace wgring::noise {
 
-// --- the door: mac1, load, mac2, rate limit ---
+// --- the door: who is expected, mac1, load, mac2, rate limit ---
+
+// What answers nothing of ours is dropped here, and who speaks in the name of a known source
+// without knowing our key: neither takes a place of those who do.
+void Core::queue_handshake(MessageType type, Bytes message, const Wild& wild) noexcept {
+  bool expected = true;
+  if (type == MessageType::response) {
+    const auto found = indices_.find(load_le32(&message[ResponseLayout::receiver_index]));
+    if (!found || found->kind != IndexKind::handshake) {
+      return drops_.add(Drop::unknown_index);
+    }
+  } else if (type == MessageType::cookie_reply) {
+    if (peer_of_index(load_le32(&message[CookieReplyLayout::receiver_index])) == nullptr) {
+      return drops_.add(Drop::bad_cookie_reply);
+    }
+  } else {
+    expected = identity_.present() && handshakes_.knows(wild.source);
+    if (expected && !mac1_valid(message, identity_)) {
+      return drops_.add(Drop::bad_mac1);
+    }
+  }
+  if (!handshakes_.push(expected, message, wild.source, wild.destination)) {
+    drops_.add(Drop::handshake_queue_full);
+  }
+}
 
 void Core::process_handshakes(Turn& turn) noexcept {
   for (std::uint32_t i = 0; i < handshake_messages_per_turn && !handshakes_.empty(); ++i) {
@@ -17,7 +41,7 @@ void Core::process_handshakes(Turn& turn) noexcept {
     if (!may_process_handshake(turn.now.boottime)) {
       return;
     }
-    const bool under_load = handshakes_.under_load(turn.now.boottime);
+    const bool under_load = is_under_load(turn.now.boottime);
     process_handshake(handshakes_.front(), under_load, turn);
     handshakes_.pop();
   }
@@ -30,6 +54,11 @@ bool Core::may_process_handshake(Instant now) noexcept {
   }
   handshakes_next_ = now + std::chrono::milliseconds{1};
   return false;
+}
+
+// Beside data also when more come than may be computed there.
+bool Core::is_under_load(Instant now) noexcept {
+  return handshakes_.under_load(now) || (beside_data() && !cookieless_beside_data_.take(now));
 }
 
 void Core::process_handshake(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept {
@@ -189,7 +218,6 @@ void Core::receive_initiation(const QueuedHandshake& queued, Turn& turn) noexcep
 }
 
 void Core::hand_over(const QueuedHandshake& initiation, const Peer& peer, Turn& turn) noexcept {
-  handshakes_.know(initiation.source);
   turn.outbox.handed_initiations.push_back({.message = initiation.message,
                                             .source = initiation.source,
                                             .destination = initiation.destination,

@@ -70,9 +70,7 @@ void Core::receive_train(Wild& wild, Turn& turn) noexcept {
       case MessageType::initiation:
       case MessageType::response:
       case MessageType::cookie_reply:
-        if (!handshakes_.push(type, datagram, wild.source, wild.destination)) {
-          drops_.add(Drop::handshake_queue_full);
-        }
+        queue_handshake(type, datagram, wild);
         break;
       case MessageType::malformed:
         drops_.add(Drop::malformed);

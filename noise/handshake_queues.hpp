@@ -6,8 +6,8 @@
 
 namespace wgring::noise {
 
-// Answers, and initiations from where authentic peers are, come before all other initiations: a
-// flood of those leaves the rekeys of established tunnels alone. In each of the two the order is
+// Answers, and initiations from where authentic peers are, come before all other initiations, but
+// for every fourth time: a flood of either leaves the other alone. In each of the two the order is
 // that of arrival. Owner: Core.
 class HandshakeQueues {
  public:
@@ -18,10 +18,13 @@ class HandshakeQueues {
   // An authentic peer is there, or is configured to be.
   void know(const SocketAddress& source) noexcept { known_.note(source); }
 
+  [[nodiscard]] bool knows(const SocketAddress& source) const noexcept {
+    return known_.knows(source);
+  }
+
   // False: too many wait, and it is lost.
-  [[nodiscard]] bool push(MessageType type, Bytes message, const SocketAddress& source,
+  [[nodiscard]] bool push(bool expected, Bytes message, const SocketAddress& source,
                           const LocalSource& destination) noexcept {
-    const bool expected = type != MessageType::initiation || known_.knows(source);
     return (expected ? expected_ : strangers_).push(message, source, destination);
   }
   // Of another shard, at whose door it was let in.
@@ -31,9 +34,12 @@ class HandshakeQueues {
   }
 
   [[nodiscard]] const QueuedHandshake& front() const noexcept {
-    return expected_.empty() ? strangers_.front() : expected_.front();
+    return is_turn_of_strangers() ? strangers_.front() : expected_.front();
   }
-  void pop() noexcept { (expected_.empty() ? strangers_ : expected_).pop(); }
+  void pop() noexcept {
+    (is_turn_of_strangers() ? strangers_ : expected_).pop();
+    served_ += 1;
+  }
   void clear() noexcept {
     expected_.clear();
     strangers_.clear();
@@ -49,6 +55,11 @@ class HandshakeQueues {
   }
 
  private:
+  [[nodiscard]] bool is_turn_of_strangers() const noexcept {
+    return expected_.empty() || (served_ % 4 == 3 && !strangers_.empty());
+  }
+
+  std::uint32_t served_ = 0;
   HandshakeQueue expected_;
   HandshakeQueue strangers_;
   KnownSources known_;

@@ -195,8 +195,10 @@ void ShardThread::turn(E& engine) noexcept {
     inlet_->end_sleep();
   }
   inbox_.clear();
+  const std::uint64_t strangers_before = engine.counters().strangers_received;
   engine.reap(inbox_);
   refresh_now();
+  shut_door(engine.counters().strangers_received - strangers_before);
   if (!inbox_.wilds.empty() || !inbox_.plains.empty()) {
     lanes_.note_turn();
   }
@@ -206,14 +208,14 @@ void ShardThread::turn(E& engine) noexcept {
   serve_task(engine);
 }
 
-std::size_t ShardThread::open_door() noexcept {
-  if (device_->beside_data()) {
-    if (now_.boottime < door_next_) {
-      return 0;
-    }
-    door_next_ = now_.boottime + door_period;
+std::size_t ShardThread::open_door() const noexcept {
+  return device_->beside_data() && now_.boottime < door_next_ ? 0 : strangers_per_turn;
+}
+
+void ShardThread::shut_door(std::uint64_t strangers) noexcept {
+  if (strangers > 0) {
+    door_next_ = now_.boottime + door_period * (1 + (strangers - 1) / strangers_per_turn);
   }
-  return strangers_per_turn;
 }
 
 template <Engine E>

@@ -62,7 +62,9 @@ class ShardThread {
   template <Engine E>
   void turn(E& engine) noexcept;
   // How many strangers this turn may take.
-  [[nodiscard]] std::size_t open_door() noexcept;
+  [[nodiscard]] std::size_t open_door() const noexcept;
+  // By how many came in, as a train stands for many.
+  void shut_door(std::uint64_t strangers) noexcept;
   template <Engine E>
   void deliver_inbox(E& engine) noexcept;
   template <Engine E>

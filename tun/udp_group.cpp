@@ -52,6 +52,24 @@ Status UdpGroup::steer() const noexcept {
   return {};
 }
 
+// On an error the pairs that there are by then stay.
+Status UdpGroup::grow(std::uint32_t fwmark, ReceiveRuns runs) {
+  // Only now: had it been shared from the start, another program's port might be ours as well.
+  if (const Status shared = pairs_.front().share(); !shared) {
+    return shared;
+  }
+  while (pairs_.size() <= shard_count_) {
+    Result<UdpPair> pair = pairs_.size() < shard_count_
+                               ? UdpPair::join(pairs_.front(), fwmark, runs)
+                               : UdpPair::join_as_door(pairs_.front(), fwmark, runs);
+    if (!pair) {
+      return std::unexpected(pair.error());
+    }
+    pairs_.push_back(std::move(*pair));
+  }
+  return steer();
+}
+
 Result<UdpGroup> UdpGroup::open(std::uint32_t shard_bits, std::uint16_t port, std::uint32_t fwmark,
                                 ReceiveRuns runs) {
   UdpGroup group;
@@ -61,26 +79,12 @@ Result<UdpGroup> UdpGroup::open(std::uint32_t shard_bits, std::uint16_t port, st
   if (!first) {
     return std::unexpected(first.error());
   }
-  // Only now: had it been shared from the start, another program's port might be ours as well.
-  if (const Status shared = first->share(); !shared) {
-    return std::unexpected(shared.error());
-  }
   group.pairs_.push_back(std::move(*first));
-  while (group.pairs_.size() <= group.shard_count_) {
-    const UdpPair& one = group.pairs_.front();
-    Result<UdpPair> pair = group.pairs_.size() < group.shard_count_
-                               ? UdpPair::join(one, fwmark, runs)
-                               : UdpPair::join_as_door(one, fwmark);
-    if (!pair) {
-      return std::unexpected(pair.error());
-    }
-    group.pairs_.push_back(std::move(*pair));
-  }
-  if (const Status steered = group.steer(); !steered) {
+  if (const Status grown = group.grow(fwmark, runs); !grown) {
     if (group.shard_count_ > 1) {
-      return std::unexpected(steered.error());
+      return std::unexpected(grown.error());
     }
-    group.pairs_.pop_back();
+    group.pairs_.resize(1);
   }
   return group;
 }

@@ -13,7 +13,7 @@ namespace wgring::tun {
 // indices (their low bits name it), and all else to the door: a pair more, which the first shard
 // reads at its leisure, so that a flood of initiations fills a buffer of its own. It is a group of
 // SO_REUSEPORT with a classic BPF program per family, for which one shard alone can do without:
-// before Linux 4.5 there is no door, and all comes to that shard's pair.
+// where it cannot be had (before Linux 4.5) there is no door, and all comes to that shard's pair.
 // Owner: the control thread; shards use the descriptors of their pair meanwhile.
 class UdpGroup {
  public:
@@ -33,6 +33,7 @@ class UdpGroup {
   [[nodiscard]] Status set_fwmark(std::uint32_t fwmark) noexcept;
 
  private:
+  [[nodiscard]] Status grow(std::uint32_t fwmark, ReceiveRuns runs);
   [[nodiscard]] Status steer() const noexcept;
 
   std::size_t shard_count_ = 0;

@@ -183,8 +183,10 @@ Result<UdpPair> UdpPair::join(const UdpPair& first, std::uint32_t fwmark,
   return open_once(first.port(), fwmark, {.runs = runs}, Bind::shared);
 }
 
-Result<UdpPair> UdpPair::join_as_door(const UdpPair& first, std::uint32_t fwmark) noexcept {
-  return open_once(first.port(), fwmark, {.buffer_bytes = door_buffer_bytes}, Bind::shared);
+Result<UdpPair> UdpPair::join_as_door(const UdpPair& first, std::uint32_t fwmark,
+                                      ReceiveRuns runs) noexcept {
+  return open_once(first.port(), fwmark, {.runs = runs, .buffer_bytes = door_buffer_bytes},
+                   Bind::shared);
 }
 
 Status UdpPair::share() noexcept {

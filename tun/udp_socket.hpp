@@ -26,9 +26,10 @@ class UdpPair {
   // On the port of `first`, which was made shareable before; the kernel then spreads what arrives.
   [[nodiscard]] static Result<UdpPair> join(const UdpPair& first, std::uint32_t fwmark,
                                             ReceiveRuns runs) noexcept;
-  // Likewise, for a flood to fill: datagrams one by one, and few of them wait.
-  [[nodiscard]] static Result<UdpPair> join_as_door(const UdpPair& first,
-                                                    std::uint32_t fwmark) noexcept;
+  // Likewise, for a flood to fill: few wait. `runs` are those of the others: where the kernel joins
+  // datagrams it has no eye for their type, and takes any socket of the group for theirs.
+  [[nodiscard]] static Result<UdpPair> join_as_door(const UdpPair& first, std::uint32_t fwmark,
+                                                    ReceiveRuns runs) noexcept;
   // SO_REUSEPORT, for sockets of this user that ask for it as well.
   [[nodiscard]] Status share() noexcept;
 

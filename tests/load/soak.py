@@ -256,10 +256,10 @@ def spokes(foreign):
 # --- what follows from what was seen ---
 
 def growth(samples, member):
-    """{sign: (in the second fifth of the run, in the last)}, of medians."""
+    """{sign: (in the third fifth of the run, in the last)}, of medians."""
     own = [one for one in samples if one["member"] == member]
     fifth = max(1, len(own) // 5)
-    early, late = own[fifth:2 * fifth] or own[:1], own[-fifth:]
+    early, late = own[2 * fifth:3 * fifth] or own[:1], own[-fifth:]
     return {sign: tuple(round(statistics.median(one[sign] for one in part))
                         for part in (early, late))
             for sign in ("rss", "anonymous", "heap", "fds", "threads")}

@@ -279,6 +279,56 @@ TEST_F(Flood, APeerWhereItIsKnownToBeDoesNotWaitBehindStrangers) {
   EXPECT_EQ(sent_to(world, elsewhere.from, 'C').size(), 1U);
 }
 
+TEST_F(Flood, WhatAnswersNothingOfOursTakesNoPlace) {
+  raw.establish();
+  for (const auto& [type, bytes] : {std::pair{2U, 92U}, {3U, 64U}}) {
+    Datagram junk = raw.wrap(std::vector<std::uint8_t>(bytes, 0x5a));
+    store_le32(junk.bytes.data(), type);
+    noise::CookieJar jar;
+    if (type == 2) {
+      jar.add_macs(junk.bytes, raw.remote, world.now());
+    }
+    flood(5000, junk);
+    EXPECT_EQ(waiting(), 0U);
+  }
+  EXPECT_EQ(drops(a, Drop::unknown_index), 5000U);
+  EXPECT_EQ(drops(a, Drop::bad_cookie_reply), 5000U);
+}
+
+TEST_F(Flood, WhoKnowsWhereAPeerIsAndNotOurKeyTakesNoPlace) {
+  raw.establish();
+  flood(5000, junk_from(raw.address, false));
+  EXPECT_EQ(waiting(), 0U);
+  EXPECT_EQ(drops(a, Drop::bad_mac1), 5000U);
+}
+
+TEST_F(Flood, OfAFloodFromAKnownSourceStrangersHaveAFourth) {
+  raw.establish();
+  flood(3000, junk_from(raw.address));
+  Datagram stranger_one = junk_from(stranger);
+  put(stranger_one);
+  for (int i = 0; i < 4; ++i) {
+    put(raw.keepalive());
+  }
+  EXPECT_EQ(sent_to(world, stranger, 'C').size(), 1U);
+  EXPECT_GT(waiting(), 2000U);
+  serve();
+}
+
+TEST_F(Flood, BesideDataAThousandASecondAreComputedWithoutACookie) {
+  raw.establish();
+  const noise::DropCounters before = a.device().drops();
+  for (int ms = 0; ms < 1000; ++ms) {
+    put(raw.data(raw.inner()));
+    world.receive(a, std::vector<Datagram>(8, junk_from(stranger)));
+    serve();
+    run_for(1ms);
+  }
+  const noise::DropCounters& after = a.device().drops();
+  EXPECT_LE(after[Drop::bad_handshake] - before[Drop::bad_handshake], 1000U + 64U);
+  EXPECT_GE(after[Drop::cookie_sent] - before[Drop::cookie_sent], 6900U);
+}
+
 TEST_F(Flood, AConfiguredEndpointIsKnown) {
   Datagram initiation = raw.initiation();
   initiation.from.port = 4000;

@@ -1,6 +1,7 @@
 #include "tun/udp_group.hpp"
 
 #include <gtest/gtest.h>
+#include <netinet/udp.h>
 
 #include "noise/messages.hpp"
 #include "space.hpp"
@@ -109,6 +110,20 @@ TEST_F(UdpGroupTest, OneShardHasADoorToo) {
     EXPECT_TRUE(gets(*group->door_of(0), message(noise::MessageType::initiation, 148, 4, 1)));
     EXPECT_TRUE(gets(group->of(0), message(noise::MessageType::response, 92, 8, 0xffffffffU)));
     EXPECT_TRUE(gets(group->of(0), message(noise::MessageType::data, 32, 4, 0xffffffffU)));
+  }
+}
+
+// The kernel asks any of them whether datagrams may be joined.
+TEST_F(UdpGroupTest, AllTakeRunsOrNone) {
+  for (const ReceiveRuns runs : {ReceiveRuns::off, ReceiveRuns::on}) {
+    const auto group = UdpGroup::open(0, 0, 0, runs);
+    ASSERT_TRUE(group && group->door_of(0) != nullptr);
+    for (const int fd : {group->of(0).v4(), group->door_of(0)->v4(), group->door_of(0)->v6()}) {
+      int joins = -1;
+      socklen_t bytes = sizeof joins;
+      ASSERT_EQ(::getsockopt(fd, IPPROTO_UDP, UDP_GRO, &joins, &bytes), 0);
+      EXPECT_EQ(joins != 0, runs == ReceiveRuns::on);
+    }
   }
 }
 

@@ -64,6 +64,7 @@ struct EngineCounters {
   std::uint64_t send_waits = 0;          // times a full socket made the engine wait
   std::uint64_t trains_sent = 0;         // messages that stood for several datagrams
   std::uint64_t trains_received = 0;
+  std::uint64_t strangers_received = 0;  // of udp_received, at the door
   std::uint64_t super_packets_read = 0;  // of TUN, each of several segments
   std::uint64_t super_packets_written = 0;
   std::uint64_t segmentation_refused = 0;  // a train was sent again, one by one

@@ -104,12 +104,14 @@ void EpollEngine::reap(Inbox& inbox) noexcept {
   // Whoever had to wait for room in the last batch comes first in this one; strangers have a part
   // of it to themselves, and no more.
   v6_first_ = !v6_first_;
-  const std::size_t first = v6_first_ ? 1 : 0;
-  for (const std::size_t i : {first, 1 - first}) {
-    receive_strangers(i, inbox);
+  if (strangers_max_ > 0) {
+    door_v6_first_ = !door_v6_first_;
+    for (const bool v6 : {door_v6_first_, !door_v6_first_}) {
+      receive_strangers(v6 ? 1 : 0, inbox);
+    }
   }
-  for (const std::size_t i : {first, 1 - first}) {
-    receive(sockets_[i].in, inbox.wilds.capacity, counters_.udp_kernel_dropped, inbox);
+  for (const bool v6 : {v6_first_, !v6_first_}) {
+    receive(sockets_[v6 ? 1 : 0].in, inbox.wilds.capacity, counters_.udp_kernel_dropped, inbox);
   }
   inbox.notes = std::exchange(notes_, Notes{});
 }
@@ -290,7 +292,9 @@ void EpollEngine::receive(Incoming& in, std::size_t full, std::uint64_t& dropped
 void EpollEngine::receive_strangers(std::size_t family, Inbox& inbox) noexcept {
   Incoming& door = doors_[family];
   const bool was_readable = door.readable;
+  const std::uint64_t received_before = counters_.udp_received;
   receive(door, strangers_max_, counters_.door_dropped, inbox);
+  counters_.strangers_received += counters_.udp_received - received_before;
   if (!was_readable || door.readable) {
     return;
   }

@@ -81,6 +81,7 @@ class EpollEngine {
   bool tun_ended_ = false;
   bool asked_ = false;  // epoll has been asked in this turn
   bool v6_first_ = false;
+  bool door_v6_first_ = false;
   std::size_t strangers_max_ = 0;
 };
 

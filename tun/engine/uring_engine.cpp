@@ -145,13 +145,15 @@ void UringEngine::reap(Inbox& inbox) noexcept {
   // Whoever had to wait for room in the last batch comes first in this one; strangers have a part
   // of it to themselves, and no more.
   v6_first_ = !v6_first_;
-  const std::size_t first = v6_first_ ? 1 : 0;
-  const std::size_t full = inbox.wilds.size() + strangers_max_;
-  for (const std::size_t i : {first, 1 - first}) {
-    receive_strangers(doors_[i], full, inbox);
+  if (strangers_max_ > 0) {
+    door_v6_first_ = !door_v6_first_;
+    const std::size_t full = inbox.wilds.size() + strangers_max_;
+    for (const bool v6 : {door_v6_first_, !door_v6_first_}) {
+      receive_strangers(doors_[v6 ? 1 : 0], full, inbox);
+    }
   }
-  for (const std::size_t i : {first, 1 - first}) {
-    receive_more(sockets_[i], inbox);
+  for (const bool v6 : {v6_first_, !v6_first_}) {
+    receive_more(sockets_[v6 ? 1 : 0], inbox);
   }
   if (std::exchange(wake_.done, false)) {
     Wake::clear(setup_.wake_fd);

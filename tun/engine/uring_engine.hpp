@@ -189,6 +189,7 @@ class UringEngine {
   bool sends_by_ring_ = false;
   bool writes_by_ring_ = false;
   bool v6_first_ = false;
+  bool door_v6_first_ = false;
   std::size_t strangers_max_ = 0;
 };
 

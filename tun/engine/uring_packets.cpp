@@ -371,8 +371,10 @@ void UringEngine::receive_strangers(Door& door, std::size_t full, Inbox& inbox) 
     return;
   }
   const std::uint32_t drops_before = door.kernel_drops;
+  const std::uint64_t received_before = counters_.udp_received;
   const ReceiveNext next = receiver_.receive(door.fd, full, inbox, counters_, door.kernel_drops);
   count_kernel_drops(drops_before, door.kernel_drops, counters_.door_dropped);
+  counters_.strangers_received += counters_.udp_received - received_before;
   door.readable.done = next == ReceiveNext::more;
   end_receiving(next);
 }
