@@ -33,6 +33,12 @@ def files(root=ROOT):
     return sorted(found)
 
 
+def user_cache():
+    """What is kept by content, for all clones of one user."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return pathlib.Path(base) / "wgring"
+
+
 def kind(root, path):
     """'cpp', 'python', 'shell' or None."""
     if path.suffix in CPP:

@@ -2,8 +2,8 @@
 
     python3 -m peers.build [NAME...]     builds what is not there yet and says where it is
 
-Each version is built once and kept under build/peers. What is missing for it is an error that
-names the tool; nothing is ever left out in silence.
+Each version is built once and kept in the user's cache (~/.cache/wgring/peers). What is missing for
+it is an error that names the tool; nothing is ever left out in silence.
 """
 
 import contextlib
@@ -19,7 +19,8 @@ import sys
 from lab.run import LabError, run
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-BUILT = ROOT / "build/peers"
+BUILT = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"),
+                     "wgring/peers")
 GO_MINOR_MIN = 23
 BUILD_SECONDS_MAX = 900
 
@@ -140,7 +141,7 @@ def main(names):
     failed = False
     for name in names or NAMES:
         try:
-            print(f"{name} {version_of(name)}: {build(name).relative_to(ROOT)}", flush=True)
+            print(f"{name} {version_of(name)}: {build(name)}", flush=True)
         except LabError as error:
             failed = True
             print(error, file=sys.stderr, flush=True)
