@@ -6,6 +6,7 @@ the machine: wherever the sources lie.
 
 Tests are left out: their headers cost minutes and GoogleTest's macros trip half of the checks.
 """
+import contextlib
 import pathlib
 import subprocess
 import sys
@@ -19,10 +20,10 @@ TOOL = "clang-tidy-19"
 
 def installed_packages():
     """Names and versions: the tool itself, and headers that are not ours."""
-    try:
-        return subprocess.run(["dpkg-query", "-W"], capture_output=True, text=True, check=True).stdout
-    except FileNotFoundError:
-        return subprocess.run([TOOL, "--version"], capture_output=True, text=True, check=True).stdout
+    for words in (["dpkg-query", "-W"], [TOOL, "--version"]):
+        with contextlib.suppress(FileNotFoundError):
+            return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    return ""
 
 
 def flags_of(command):
