@@ -158,7 +158,6 @@ class Core {
   // --- handshakes (core_handshake.cpp) ---
   void queue_handshake(MessageType type, Bytes message, const Wild& wild) noexcept;
   void process_handshakes(Turn& turn) noexcept;
-  [[nodiscard]] bool is_under_load(Instant now) noexcept;
   [[nodiscard]] bool may_process_handshake(Instant now) noexcept;
   void process_handshake(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept;
   [[nodiscard]] bool admit(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept;

@@ -41,7 +41,7 @@ void Core::process_handshakes(Turn& turn) noexcept {
     if (!may_process_handshake(turn.now.boottime)) {
       return;
     }
-    const bool under_load = is_under_load(turn.now.boottime);
+    const bool under_load = handshakes_.under_load(turn.now.boottime);
     process_handshake(handshakes_.front(), under_load, turn);
     handshakes_.pop();
   }
@@ -54,11 +54,6 @@ bool Core::may_process_handshake(Instant now) noexcept {
   }
   handshakes_next_ = now + std::chrono::milliseconds{1};
   return false;
-}
-
-// Beside data also when more come than may be computed there.
-bool Core::is_under_load(Instant now) noexcept {
-  return handshakes_.under_load(now) || (beside_data() && !cookieless_beside_data_.take(now));
 }
 
 void Core::process_handshake(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept {
@@ -85,10 +80,10 @@ bool Core::admit(const QueuedHandshake& queued, bool under_load, Turn& turn) noe
     drops_.add(Drop::bad_mac1);
     return false;
   }
-  if (!under_load) {
+  const Instant now = turn.now.boottime;
+  if (!under_load && (!beside_data() || cookieless_beside_data_.take(now))) {
     return true;  // mac2 is not looked at
   }
-  const Instant now = turn.now.boottime;
   if (cookies_.mac2_valid(queued.view(), queued.source, now, setup_.entropy)) {
     if (limiter_.allow(queued.source.ip, now)) {
       return true;

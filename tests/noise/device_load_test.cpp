@@ -329,6 +329,23 @@ TEST_F(Flood, BesideDataAThousandASecondAreComputedWithoutACookie) {
   EXPECT_GE(after[Drop::cookie_sent] - before[Drop::cookie_sent], 6900U);
 }
 
+TEST_F(Flood, AWrongMac1SpendsNothingOfThatThousand) {
+  raw.establish();
+  const std::size_t answered = to_raw('R').size();
+  for (int ms = 0; ms < 200; ++ms) {
+    put(raw.data(raw.inner()));
+    world.receive(a, std::vector<Datagram>(8, junk_from(stranger, false)));
+    serve();
+    run_for(1ms);
+  }
+  EXPECT_EQ(drops(a, Drop::bad_mac1), 1600U);
+  put(raw.data(raw.inner()));
+  put(raw.initiation());
+  serve();
+  EXPECT_TRUE(to_raw('C').empty());
+  EXPECT_EQ(to_raw('R').size(), answered + 1);
+}
+
 TEST_F(Flood, AConfiguredEndpointIsKnown) {
   Datagram initiation = raw.initiation();
   initiation.from.port = 4000;

@@ -152,7 +152,8 @@ class UringEngine {
   void take_arrived(Socket& socket, Inbox& inbox) noexcept;
   void receive_more(Socket& socket, Inbox& inbox) noexcept;
   void receive_strangers(Door& door, std::size_t full, Inbox& inbox) noexcept;
-  void end_receiving(ReceiveNext next) noexcept;
+  [[nodiscard]] bool receive_from(int fd, std::size_t full, std::uint32_t& kernel_drops,
+                                  std::uint64_t& dropped, Inbox& inbox) noexcept;
   void end_tun() noexcept;
 
   [[nodiscard]] std::size_t family_of(const Socket& socket) const noexcept {
