@@ -15,7 +15,6 @@ import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
-OUTPUT_LINES_MAX = 60
 
 
 def problem_of(case):
@@ -47,11 +46,11 @@ def note_retried(report, ctest_log):
     tree.write(report, encoding="UTF-8", xml_declaration=True)
 
 
-def describe(name, kind, text, case):
+def describe(name, kind, text, case, lines_max):
     output = "".join(node.text or "" for node in case.iter("system-out"))
     lines = [line for line in (text + "\n" + output).splitlines() if line.strip()]
     print(f"-- {kind}: {name}")
-    for line in lines[-OUTPUT_LINES_MAX:]:
+    for line in lines[-lines_max:]:
         print(f"   {line}")
 
 
@@ -80,6 +79,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", help="build tree whose test binaries must all have run")
     parser.add_argument("--ctest-log", help="what ctest printed for the only report")
+    parser.add_argument("--lines", type=int, default=60, help="the last of what a failed case said")
     parser.add_argument("reports", nargs="*")
     options = parser.parse_args()
 
@@ -99,7 +99,7 @@ def main():
                 passed += 1
                 continue
             failed += problem[0] != "skipped" or os.environ.get("CI") == "true"
-            describe(name, *problem, case)
+            describe(name, *problem, case, options.lines)
     if options.build:
         for binary in silent_binaries(options.build, names):
             print(f"-- test_{binary}: none of its cases ran")

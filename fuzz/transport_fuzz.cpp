@@ -24,11 +24,12 @@ constexpr int records_max = 48;
 constexpr std::size_t plain_max = 256;
 constexpr std::uint64_t window = 8128;
 
-// RFC 6479 by its words: newer than all, or not older than the window and not seen.
+// RFC 6479 by its words: newer than all, or not older than the window and not seen. With the last
+// counter of a key the key ends (protocol section 12): nothing is accepted behind it.
 class Counters {
  public:
   [[nodiscard]] bool accept(std::uint64_t counter) {
-    if (counter >= wgring::noise::reject_after_messages) {
+    if (counter >= wgring::noise::reject_after_messages || seen_.contains(last)) {
       return false;
     }
     const bool in_time =
@@ -38,6 +39,8 @@ class Counters {
   void clear() { seen_.clear(); }
 
  private:
+  static constexpr std::uint64_t last = wgring::noise::reject_after_messages - 1;
+
   std::set<std::uint64_t> seen_;
 };
 
