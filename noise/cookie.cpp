@@ -62,15 +62,15 @@ bool CookieMaker::make_reply(MutableBytesOf<CookieReplyLayout::size> reply, Byte
                              const Entropy& entropy) noexcept {
   using Layout = CookieReplyLayout;
   assert_handshake_size(refused);
-  ByteArray<24> nonce{};
-  if (!local.present() || !refresh_secret(now, entropy) || !entropy(nonce)) {
+  ByteArray<NoncePool::nonce_bytes> nonce{};
+  if (!local.present() || !refresh_secret(now, entropy) || !nonces_.draw(nonce, entropy)) {
     return false;
   }
   static_assert(InitiationLayout::sender_index == ResponseLayout::sender_index);
   store_le32(reply.data(), static_cast<std::uint32_t>(MessageType::cookie_reply));
   copy_bytes(reply.subspan<Layout::receiver_index, 4>(),
              fixed<4>(refused, InitiationLayout::sender_index));
-  copy_bytes(reply.subspan<Layout::nonce, 24>(), nonce);
+  copy_bytes(reply.subspan<Layout::nonce, NoncePool::nonce_bytes>(), nonce);
   const crypto::Secret<mac_field_bytes> cookie = cookie_of(source);
   crypto::xaead_seal(reply.subspan<Layout::sealed_cookie, sealed_cookie_bytes>(), cookie.view(),
                      mac1_of(refused), local.mac_keys().cookie, nonce);

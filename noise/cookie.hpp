@@ -10,6 +10,7 @@
 #include "noise/entropy.hpp"
 #include "noise/identity.hpp"
 #include "noise/messages.hpp"
+#include "noise/nonce_pool.hpp"
 
 namespace wgring::noise {
 
@@ -36,6 +37,7 @@ class CookieMaker {
   [[nodiscard]] crypto::Secret<mac_field_bytes> cookie_of(
       const SocketAddress& source) const noexcept;
 
+  NoncePool nonces_;
   crypto::Secret<32> secret_;
   Instant secret_born_{};
   bool has_secret_ = false;
