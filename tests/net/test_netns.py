@@ -4,10 +4,14 @@
           wg0 192.168.241.1, fd00:b::1  tunnel           wg0 192.168.241.2, fd00:b::2
 """
 
+import time
+
 import pytest
 
-from lab.pair import DEVICE, End, Pair
-from lab.traffic import ping, tcp_bytes
+from lab.pair import DEVICE, End, Pair, Side
+from lab.run import wait_for
+from lab.traffic import ping, reaches, tcp_bytes
+from lab.usage import kilobytes
 from lab.wgtool import Key
 
 # What netns.sh gives the interface over a loopback of 34816 bytes.
@@ -52,6 +56,58 @@ def test_n12_a_tunnel_in_the_tunnel(pair, each_engine):
         end.space.ip("link set wg1 mtu 1340 up")
         end.space.wait_udp_port(5)
     battery(pair.left.space, pair.right.space, "192.168.99.2", "fd00:99::2")
+
+
+@pytest.mark.ours
+def test_n13_a_routing_loop_over_namespaces_is_survived_and_can_be_ended(lab, each_engine):
+    """wg0's interface is inside and its socket outside, in left; of wg1 the other way round.
+
+    In netns.sh ten pings end by themselves, for the memory of a packet doubles each time around. We
+    copy packets into new memory: the loop goes on until the operator ends it.
+    """
+    pair, inside = Pair(lab, each_engine, each_engine), lab.space("inside")
+    outside, right = pair.left.space, pair.right
+    outside.ip(f"link set {DEVICE} netns {inside.pid}")
+    inside.address(DEVICE, f"{pair.left.inner4}/24")
+    inside.ip(f"link set {DEVICE} up")
+    pair.know_endpoint()
+    wait_for(lambda: reaches(inside, right.inner4), "the outer tunnel")
+
+    nested, far = (Side(name, number, space, tunnel=1)
+                   for name, number, space in (("nested", 1, inside), ("far", 2, right.space)))
+    daemon = lab.daemon(inside, each_engine, nested.device).start()
+    distant = lab.daemon(right.space, each_engine, far.device).start()
+    for side, other, there in ((nested, far, right.inner4), (far, nested, pair.left.inner4)):
+        side.up(1340)
+        side.add_peer(other, more=f"endpoint {there}:{other.port}")
+    inside.ip(f"link set {nested.device} netns {outside.pid}")
+    outside.address(nested.device, f"{nested.inner4}/24")
+    outside.ip(f"link set {nested.device} up")
+    wait_for(lambda: reaches(outside, far.inner4), "the inner tunnel")
+    for one in (right.daemon, distant):  # as in netns.sh
+        one.stop()
+
+    def sent():
+        return nested.view(far).tx_bytes
+
+    pair.left.wg.set(f"peer {right.key.public} endpoint {far.inner4}:{right.port}")
+    before = sent()
+    assert not reaches(outside, far.inner4)
+    wait_for(lambda: sent() - before > 1_000_000, "packets that go round")
+    memory = [kilobytes(one.pid, "VmRSS") for one in (pair.left.daemon, daemon)]
+    time.sleep(1)
+    for one, kb in zip((pair.left.daemon, daemon), memory):
+        assert kilobytes(one.pid, "VmRSS") - kb < 4096
+
+    pair.left.set_endpoint(right, 4)
+
+    def ended():
+        before = sent()
+        time.sleep(0.5)
+        return sent() - before < 10_000
+
+    wait_for(ended, "the end of the loop")
+    assert pair.left.daemon.running and daemon.running
 
 
 def test_n19_a_peer_reached_through_another_peer(pair, each_engine):
