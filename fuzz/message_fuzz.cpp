@@ -101,11 +101,16 @@ class Stage {
     const Bytes bytes = input.take(input.number() % bytes_max);
     return raw_.wrap({bytes.begin(), bytes.end()});
   }
-  // One byte or two changed, and the macs made to fit or not; or nothing at all.
+  // One byte or two changed, and the macs made to fit or not; or nothing at all. With macs that fit
+  // the sender's index stays: it would name another session, and nonces are followed by index.
   Datagram altered(Datagram message, Input& input) {
     const std::uint8_t how = input.byte();
     for (int i = 0; i < how % 3 && !message.bytes.empty(); ++i) {
-      message.bytes[input.byte() % message.bytes.size()] ^= input.byte();
+      const std::uint8_t mask = input.byte();
+      const std::size_t at = input.byte() % message.bytes.size();
+      if ((how & 128U) == 0 || at < 4 || at >= 8) {
+        message.bytes[at] ^= mask;
+      }
     }
     if ((how & 64U) != 0 && !message.bytes.empty()) {
       message.bytes.resize(std::max<std::size_t>(1, input.number() % bytes_max));

@@ -215,7 +215,7 @@ void Splitter::write_transport(MutableBytes segment) const noexcept {
   store_be16(field, 0);
   InternetSum sum;
   sum.add_be16(pseudo_sum_).add_be16(length).add(transport);
-  store_checksum(sum, field);
+  kind_ == Kind::tcp ? sum.store(field) : store_checksum(sum, field);
 }
 
 }  // namespace wgring::noise

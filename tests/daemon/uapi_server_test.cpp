@@ -440,7 +440,13 @@ TEST_F(UapiServerTest, ReaderThatStopsTimesOut) {
   start({.progress_timeout = 100ms});
   Client lazy = client();
   lazy.send("get=1\n\n");
-  std::this_thread::sleep_for(500ms);
+  lazy.await_reply();
+  std::size_t sessions = 1;
+  for (int i = 0; i < 500 && sessions > 0; ++i) {
+    std::this_thread::sleep_for(20ms);
+    on_server([&] { sessions = server_->session_count(); });
+  }
+  EXPECT_EQ(sessions, 0U);
   EXPECT_TRUE(lazy.receive().ends_with("<closed>"));
 }
 

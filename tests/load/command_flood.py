@@ -29,7 +29,7 @@ def add_options(parser):
                         help="for 2^20 sources to get their cookies (30)")
     parser.add_argument("--rate", type=int, default=0,
                         help="datagrams a second of the flood; 0 is all that one core makes (0)")
-    parser.add_argument("--core", type=int, default=os.cpu_count() - 1,
+    parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)),
                         help="the processor that the flooder fills; -1 for any (the last one)")
     parser.add_argument("--kinds", type=words(["none", *attack.FLOODS]),
                         default=["none", *attack.FLOODS], metavar="KIND,...",

@@ -70,6 +70,7 @@ def configure(ends):
            "endpoint", other.endpoint(4), text=end.key.private)
         do(end.space, "ip", "addr", "add", f"{end.inner4}/24", "dev", DEVICE)
         do(end.space, "ip", "link", "set", DEVICE, "mtu", 1420, "up")
+        end.space.wait_udp_port(end.port)
 
 
 class Wire:

@@ -29,6 +29,7 @@ AF_PACKET, SOCK_RAW, TUNSETIFF = 17, 3, 0x400454CA
 BPF_MAP_CREATE, BPF_PROG_LOAD = 0, 5
 IORING_REGISTER_BUFFERS = 0
 AT_FDCWD = 2 ** 64 - 100
+PR_GET_DUMPABLE = 3
 
 # What an intruder would want, with arguments that the kernel would find wrong but for the sandbox.
 FATAL = [("execve", 0, 0, 0), ("clone", 0, 0, 0, 0, 0), ("ptrace", 0, 0, 0, 0), ("setuid", 0),
@@ -89,6 +90,26 @@ def test_every_thread_is_in_the_sandbox_and_gains_nothing_by_exec(lab, each_engi
     filtered = "2"
     for status in statuses(start(lab, each_engine)):
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", filtered)
+
+
+@pytest.mark.injects
+def test_no_core_and_no_dump_and_no_new_rights_also_without_the_sandbox(lab, ours):
+    daemon = start(lab, ours, "--sandbox=off")
+    limits = pathlib.Path(f"/proc/{daemon.pid}/limits").read_text()
+    core, = (line for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert core.split()[4:6] == ["0", "0"]
+    for status in statuses(daemon):
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "0")
+    assert inject.call(daemon.pid, "prctl", PR_GET_DUMPABLE) == 0
+
+
+def test_groups_of_the_starter_are_given_up(lab, ours):
+    daemon = lab.daemon(lab.space("solo"), ours)
+    with_groups = Implementation("wgring with groups", pathlib.Path("/usr/bin/setpriv"),
+                                 ["--groups=1,2", str(ours.path), *ours.options, "--user=nobody"])
+    daemon.implementation = with_groups
+    for status in statuses(daemon.start()):
+        assert status["Groups"] == ""
 
 
 def test_user_is_changed_for_good(lab, each_engine):

@@ -15,8 +15,7 @@ pytestmark = pytest.mark.background
 
 
 @pytest.mark.parametrize("name", names())
-def test_keys_change_after_120_seconds_and_no_packet_is_lost(talks, name):
-    talk = talks[name]
+def test_keys_change_after_120_seconds_and_no_packet_is_lost(talk, name):
     talk.wait()
     assert REKEY_AFTER_S <= talk.second - talk.first <= REKEY_AFTER_S + SPARE_S
     if not peers.is_rust(talk.pair.right.daemon.implementation):  # boringtun shows another time

@@ -66,5 +66,5 @@ def check_all(paths, digest_of, check, cache):
 
     if not paths:
         return [(source.ROOT, 0, "nothing to check: that cannot be right")]
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         return [fault for faults in pool.map(one, paths) for fault in faults]

@@ -112,14 +112,14 @@ class EngineRig : public SpaceTest {
   }
   void open_engine() {
     engine_ = std::make_unique<E>();
-    const Status status =
-        engine_->open({.tun_fd = device_.fd(),
-                       .wake_fd = wake_.fd(),
-                       .trains = &pools_.trains(),
-                       .packets = &pools_.packets(),
-                       .vnet = device_.vnet(),
-                       .join = {.tcp = with_offloads_, .udp = with_offloads_},
-                       .segmentation = with_offloads_ ? Segmentation::on : Segmentation::off});
+    const Status status = engine_->open(
+        {.tun_fd = device_.fd(),
+         .wake_fd = wake_.fd(),
+         .trains = &pools_.trains(),
+         .packets = &pools_.packets(),
+         .vnet = device_.vnet(),
+         .join = {.tcp = with_offloads_, .udp = with_offloads_ && offloads_.has(Offload::tun_uso)},
+         .segmentation = with_offloads_ ? Segmentation::on : Segmentation::off});
     ASSERT_TRUE(status) << status.error().what;
   }
 

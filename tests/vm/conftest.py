@@ -97,3 +97,14 @@ def talks(request, machine, tmp_path_factory):
     finally:
         for talk in begun.values():
             talk.close()
+
+
+@pytest.fixture
+def talk(request, talks, machine, tmp_path_factory):
+    """The test's talk. A second try has one of its own: the first has ended the other."""
+    who = request.node.callspec.params["who"]
+    if getattr(request.node, "execution_count", 1) > 1:
+        talks[who, "again"] = Talk(tmp_path_factory.mktemp(f"{who}-again"), machine,
+                                   peers.under_test(), who, TALKS[who] + len(TALKS))
+        return talks[who, "again"]
+    return talks[who]

@@ -236,8 +236,7 @@ def test_new_key_of_the_kernel_works_at_once(tunnel):
 
 @pytest.mark.background
 @pytest.mark.parametrize("who", ["ours", "kernel"])
-def test_keys_change_after_120_seconds_and_no_packet_is_lost(talks, who):
-    talk = talks[who]
+def test_keys_change_after_120_seconds_and_no_packet_is_lost(talk, who):
     talk.wait()
     (first, _), (second, initiated_by_us), *_ = talk.handshakes
     assert 120 <= second - first <= 130

@@ -15,7 +15,7 @@ WALL = 0x40000000  # threads as well
 NUMBERS = {
     "mmap": 9, "mprotect": 10, "ioctl": 16, "socket": 41, "clone": 56, "execve": 59, "chmod": 90,
     "ptrace": 101, "setuid": 105, "capset": 126, "mount": 165, "openat": 257, "setns": 308,
-    "bpf": 321, "io_uring_setup": 425, "io_uring_register": 427, "getpid": 39,
+    "prctl": 157, "bpf": 321, "io_uring_setup": 425, "io_uring_register": 427, "getpid": 39,
 }
 
 
