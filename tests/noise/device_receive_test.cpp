@@ -305,6 +305,19 @@ TEST_F(Receiving, InnerSourcesThatAreNotThePeers) {  // H59
   EXPECT_TRUE(world.foreign.empty());
 }
 
+TEST_F(Receiving, WhatIsNotDeliveredIsNotCountedAsReceived) {
+  std::vector<std::uint8_t> wrong_source = raw.inner();
+  store_be32(wrong_source.data() + 12, 0x7f000001);
+  std::vector<std::uint8_t> bad = raw.inner();
+  bad[0] = 0x55;
+  const std::uint64_t before = status(a).rx_bytes;
+  EXPECT_EQ(give_and_see(raw.data(wrong_source)), Drop::wrong_source);
+  EXPECT_EQ(give_and_see(raw.data(bad)), Drop::bad_inner);
+  EXPECT_EQ(status(a).rx_bytes, before);
+  EXPECT_EQ(give_and_see(raw.data(raw.inner(64))), std::nullopt);
+  EXPECT_EQ(status(a).rx_bytes, before + 64 + noise::DataLayout::overhead_bytes);
+}
+
 TEST_F(Receiving, AMoreSpecificOwnerWinsOverASubnet) {  // N9, N10
   noise::PeerUpdate subnet;
   subnet.public_key = raw.local.public_key();
