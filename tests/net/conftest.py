@@ -139,7 +139,7 @@ def talks(request, tmp_path_factory):
 
 @pytest.fixture
 def talk(request, talks, tmp_path_factory):
-    """The talk of the test's name. A second try has one of its own: the first has ended the other."""
+    """The talk of the test's name. A second try has its own: the first has ended the other."""
     name = request.node.callspec.params["name"]
     if getattr(request.node, "execution_count", 1) > 1:
         talks[name, "again"] = Talk(tmp_path_factory.mktemp(f"{name}-again"))
