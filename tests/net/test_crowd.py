@@ -29,7 +29,7 @@ class Crowd:
     def __init__(self, uapi):
         self.uapi, self.over = uapi, threading.Event()
         self.stack = contextlib.ExitStack()
-        self.cut_off_after, self.came_and_went = [], 0
+        self.cut_off_after, self.came_and_went, self.connected = [], 0, 0
         self.threads = [threading.Thread(target=target)
                         for target in (self.send_endless_lines, self.break_off)]
 
@@ -57,6 +57,7 @@ class Crowd:
         for number in range(CLIENTS):
             with contextlib.suppress(OSError):
                 connection = self.stack.enter_context(self.uapi.connect())
+                self.connected += 1
                 if number % 3 == 1:
                     connection.send("set=1\nreplace_peers=true\nfwma")
                 elif number % 3 == 2:
@@ -78,11 +79,14 @@ class Echoes:
     def __init__(self, space, address):
         self.pinger, self.over = Pinger(space, address), threading.Event()
         self.sent = self.answered = 0
+        self.longest_s = 0.0
         self.thread = threading.Thread(target=self.run)
 
     def run(self):
         while not self.over.is_set():
+            begin = time.monotonic()
             self.answered += self.pinger.answered(self.sent % 65536, 56, wait=5)
+            self.longest_s = max(self.longest_s, time.monotonic() - begin)
             self.sent += 1
             time.sleep(0.01)
 
@@ -101,11 +105,13 @@ def test_a_crowd_of_hostile_clients_beside_traffic(lab, each_engine):
     left, right = pair.left, pair.right
     wait_for(lambda: Pinger(left.space, right.inner4).answered(1, 56, 1), "the tunnel")
     before, rss_kib = left.daemon.uapi.get(), kilobytes(left.daemon.pid, "VmRSS")
+    alone = iperf(left.space, right.space, right.inner4, seconds=SECONDS)["sum_received"]
     with Crowd(left.daemon.uapi) as crowd, Echoes(left.space, right.inner4) as echoes:
         total = iperf(left.space, right.space, right.inner4, seconds=SECONDS)["sum_received"]
         most_kib = kilobytes(left.daemon.pid, "VmRSS")
-    assert total["bytes"] > 1 << 20
-    assert echoes.answered == echoes.sent > 20
+    assert crowd.connected == CLIENTS
+    assert total["bytes"] > alone["bytes"] / 8
+    assert echoes.answered == echoes.sent > 20 and echoes.longest_s < 2
     assert crowd.came_and_went > 0
     assert crowd.cut_off_after and max(crowd.cut_off_after) < 1 << 20
     assert most_kib < rss_kib + 64 * 1024

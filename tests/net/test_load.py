@@ -99,10 +99,11 @@ def test_a_flood_of_initiations_does_not_stop_the_tunnel(pair):
     left, right = pair.left, pair.right
     ping(left.space, right.inner4, count=1, wait=5)
     handshake = right.view(left).latest_handshake
+    alone = tcp_bytes(left.space, right.space, right.inner4, seconds=3)
     with flooded(pair):
         beside = tcp_bytes(left.space, right.space, right.inner4, seconds=3)
         assert ping(left.space, right.inner4, count=10, wait=1, check=False) >= 9
-    assert beside > 1 << 20
+    assert beside > alone / 8, "without a door of their own it was a fiftieth"
     assert right.view(left).latest_handshake == handshake, "the session was given up"
 
 

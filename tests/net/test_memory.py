@@ -12,6 +12,7 @@ import pytest
 from lab import peers
 from lab.daemon import Implementation
 from lab.memory import flags_at, places_in_memory
+from lab.noise import x25519
 from lab.peer import DATA, is_echo_reply
 from lab.python_end import DEVICE, WithPython
 from lab.run import wait_for
@@ -57,6 +58,7 @@ class Talked(WithPython):
         for number, session in enumerate(self.sessions):
             keys[f"receiving {number}"] = session.send_key
             keys[f"sending {number}"] = session.receive_key
+        keys["shared"] = x25519(keys["private"], base64.b64decode(self.far_public))
         return keys
 
     def found(self):
@@ -65,20 +67,32 @@ class Talked(WithPython):
                 if (places := places_in_memory(self.daemon.pid, key))}
 
 
-@pytest.fixture
-def talked(lab, each_engine):
-    return Talked(lab, each_engine)
+@pytest.fixture(params=[[], ["--shards=2", "--lanes=1"]], ids=["one", "several"])
+def talked(request, lab, each_engine):
+    return Talked(lab, each_engine.with_options(*request.param))
 
 
 def test_keys_are_found_while_they_are_in_use(talked):
     """Else the other tests would find nothing for want of looking."""
-    assert {"private", "preshared", "receiving 1", "sending 1"} <= set(talked.found())
+    wanted = {"private", "preshared", "shared", "receiving 1", "sending 1"}
+    assert wanted <= set(talked.found())
 
 
-def test_keys_are_in_locked_memory(talked):
+def test_keys_that_were_told_leave_no_text(talked):
+    """What `wg` was shown, and what it said, was hexadecimal."""
+    talked.wg.set_preshared_key(talked.far_public, talked.psk)
+    talked.wg.dump()
+    keys = talked.keys()
+    for name in ("private", "preshared"):
+        wait_for(lambda: not places_in_memory(talked.daemon.pid, keys[name].hex().encode()),
+                 f"the end of the {name} key's text")
+
+
+def test_keys_are_in_locked_memory_that_no_dump_and_no_child_has(talked):
     for name, places in talked.found().items():
-        for place in places:
-            assert "lo" in flags_at(talked.daemon.pid, place), f"{name}: {place}"
+        flags = [set(flags_at(talked.daemon.pid, place)) for place in places]
+        assert all("lo" in one for one in flags), f"{name}: {places}"
+        assert any({"dd", "dc"} <= one for one in flags), f"{name}: {places}"
 
 
 def test_where_memory_cannot_be_locked_the_log_says_so(lab, ours):
@@ -101,12 +115,12 @@ def test_a_removed_peer_leaves_no_key(talked):
 def test_link_down_leaves_no_key_of_a_session(talked):
     talked.near.ip(f"link set {DEVICE} down")
     wait_for(lambda: "link down" in talked.daemon.log.rpartition("link up")[2], "the link's end")
-    assert set(talked.found()) == {"private", "preshared"}
+    assert set(talked.found()) == {"private", "preshared", "shared"}
 
 
 def test_a_removed_private_key_is_gone(talked):
     talked.wg.set_private_key(None)
-    assert "private" not in talked.found()
+    assert not {"private", "shared"} & set(talked.found())
 
 
 @pytest.mark.parametrize("aead", ["boringssl", "sodium"])
@@ -137,10 +151,9 @@ def test_the_log_holds_no_packet_and_no_key(talked):
     for line in (f"private_key={refused.hex()}", f"preshared_key={secrets['half a key'].hex()}",
                  f"nonsense={refused.hex()}"):
         assert daemon.uapi.set(line, "listen_port=nonsense").errno != 0
-    last = " tun errors:"
     daemon.signal(signal.SIGUSR1)
-    wait_for(lambda: last in daemon.log, "counters in the log")
-    assert "bad_inner=1" in daemon.log and "bad_handshake=1" in daemon.log, daemon.log
+    for counted in ("bad_inner=1", "bad_handshake=1"):
+        wait_for(lambda: counted in daemon.log, f"{counted} in the log")
     assert daemon.log.count("set refused") == 3
     log = daemon.log_path.read_bytes()
     assert [name for name, secret in secrets.items() for form in forms(secret) if form in log] == []

@@ -10,7 +10,7 @@ import pytest
 
 from lab.pair import DEVICE, End, Pair, Side
 from lab.run import wait_for
-from lab.traffic import ping, reaches, tcp_bytes
+from lab.traffic import ping, reaches, tcp_bytes, udp_loss_percent
 from lab.usage import kilobytes
 from lab.wgtool import Key
 
@@ -19,11 +19,14 @@ LARGE_MTU = 34816 - 1500 + 1420
 
 
 def battery(left, right, right4, right6):
-    """Pings and TCP both ways in both families."""
+    """Pings in both families, TCP there and back, five streams without a copy, and UDP."""
     ping(left, right4)
     ping(left, right6)
     assert tcp_bytes(left, right, right4) > 1_000_000
     assert tcp_bytes(left, right, right6, "-R") > 1_000_000
+    assert tcp_bytes(left, right, right4, "-P", "5", "-Z") > 1_000_000
+    for address in (right4, right6):
+        assert udp_loss_percent(left, right, address, rate="20M", seconds=1) < 50
 
 
 @pytest.mark.parametrize("streams", [4, 5, 50])

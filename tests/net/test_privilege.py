@@ -30,10 +30,14 @@ BPF_MAP_CREATE, BPF_PROG_LOAD = 0, 5
 IORING_REGISTER_BUFFERS = 0
 AT_FDCWD = 2 ** 64 - 100
 PR_GET_DUMPABLE = 3
+SEVERAL = ["--shards=2", "--lanes=1"]
 
 # What an intruder would want, with arguments that the kernel would find wrong but for the sandbox.
-FATAL = [("execve", 0, 0, 0), ("clone", 0, 0, 0, 0, 0), ("ptrace", 0, 0, 0, 0), ("setuid", 0),
-         ("capset", 0, 0), ("mount", 0, 0, 0, 0, 0), ("setns", 0, 0), ("io_uring_setup", 1, 0)]
+FATAL = [("execve", 0, 0, 0), ("execveat", AT_FDCWD, 0, 0, 0, 0), ("fork",), ("vfork",),
+         ("clone", 0, 0, 0, 0, 0), ("clone3", 0, 0), ("ptrace", 0, 0, 0, 0),
+         ("process_vm_readv", 0, 0, 0, 0, 0, 0), ("pidfd_getfd", 2 ** 64 - 1, 0, 0), ("setuid", 0),
+         ("capset", 0, 0), ("mount", 0, 0, 0, 0, 0), ("setns", 0, 0), ("unshare", 0),
+         ("io_uring_setup", 1, 0)]
 REFUSED = [("openat", AT_FDCWD, 0, 0), ("chmod", 0, 0), ("socket", AF_PACKET, SOCK_RAW, 0),
            ("ioctl", 0, TUNSETIFF, 0), ("bpf", BPF_PROG_LOAD, 0, 0),
            ("mmap", 0, 4096, PROT_READ_EXEC, MAP_PRIVATE_ANONYMOUS, 2 ** 64 - 1, 0),
@@ -76,7 +80,7 @@ def start(lab, implementation, *options):
 
 @pytest.mark.parametrize("shards", [1, 2])
 def test_few_capabilities_are_kept_by_each_thread(lab, each_engine, shards):
-    daemon = start(lab, each_engine, f"--shards={shards}")
+    daemon = start(lab, each_engine, *(SEVERAL if shards == 2 else []))
     found = statuses(daemon)
     assert len(found) > shards
     for status in found:
@@ -86,15 +90,19 @@ def test_few_capabilities_are_kept_by_each_thread(lab, each_engine, shards):
             assert capabilities(status, kind) == set()
 
 
-def test_every_thread_is_in_the_sandbox_and_gains_nothing_by_exec(lab, each_engine):
+@pytest.mark.parametrize("options", [[], SEVERAL], ids=["one", "several"])
+def test_every_thread_is_in_the_sandbox_and_gains_nothing_by_exec(lab, each_engine, options):
     filtered = "2"
-    for status in statuses(start(lab, each_engine)):
+    found = statuses(start(lab, each_engine, *options))
+    assert len(found) > len(options)
+    for status in found:
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", filtered)
 
 
 @pytest.mark.injects
-def test_no_core_and_no_dump_and_no_new_rights_also_without_the_sandbox(lab, ours):
-    daemon = start(lab, ours, "--sandbox=off")
+@pytest.mark.parametrize("user", [[], ["--user=nobody"]], ids=["root", "nobody"])
+def test_no_core_and_no_dump_and_no_new_rights_also_without_the_sandbox(lab, ours, user):
+    daemon = start(lab, ours, "--sandbox=off", *user)
     limits = pathlib.Path(f"/proc/{daemon.pid}/limits").read_text()
     core, = (line for line in limits.splitlines() if line.startswith("Max core file size"))
     assert core.split()[4:6] == ["0", "0"]
@@ -231,6 +239,14 @@ def test_what_is_not_needed_is_as_if_the_kernel_had_it_not(lab, each_engine, cal
     daemon = start(lab, each_engine, "--sandbox=auto")
     for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir():
         assert inject.call(int(task.name), *call) == "ENOSYS"
+    assert daemon.stop() == 0
+
+
+@pytest.mark.injects
+def test_a_ring_is_not_entered_where_epoll_is_the_engine(lab):
+    daemon = start(lab, peers.under_test("epoll"), "--sandbox=auto", *SEVERAL)
+    for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir():
+        assert inject.call(int(task.name), "io_uring_enter", 0, 0, 0, 0, 0, 0) == "ENOSYS"
     assert daemon.stop() == 0
 
 

@@ -6,6 +6,7 @@
 import concurrent.futures
 import contextlib
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -15,7 +16,7 @@ import time
 
 import pytest
 
-from lab import peers
+from lab import inject, peers
 from lab.pair import Pair
 from lab.run import wait_for
 from lab.traffic import iperf, ping, reaches, tcp_bytes
@@ -286,3 +287,17 @@ def test_a_tun_that_is_given_is_one_queue(lab, ours):
     assert result.code == 1
     assert "--shards: WG_TUN_FD" in result.err
     assert len(result.err.strip().splitlines()) == 1
+
+
+@pytest.mark.injects
+@pytest.mark.parametrize("thread", ["wgring", "wgring-shard", "wgring-lane"])
+def test_the_end_of_one_thread_is_the_end_of_all(lab, ours, thread):  # H74
+    """No interface stays that answers and moves nothing, or only the packets of some peers."""
+    space = lab.space("solo")
+    daemon = lab.daemon(space, ours.with_options("--shards=2", "--lanes=1"), DEVICE).start()
+    task = next(task for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir()
+                if (task / "comm").read_text().strip() == thread)
+    inject.fault(int(task.name))
+    assert inject.ended_by(daemon.wait_end()) == "SIGSEGV"
+    wait_for(lambda: space.run("ip", "link", "show", DEVICE, check=False).code != 0, "no link")
+    lab.daemon(space, ours, DEVICE).start()

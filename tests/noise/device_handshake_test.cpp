@@ -189,6 +189,59 @@ TEST_F(Handshakes, AnIndexOfZeroIsOneLikeOthers) {
   EXPECT_EQ(world.foreign.size(), 1U) << "nobody gave that index up";
 }
 
+// With macs that fit, from elsewhere: refused by a tag, and nothing of the peer has moved.
+class Refused : public Handshakes {
+ protected:
+  void expect_nothing_changed(const Datagram& genuine, std::initializer_list<std::size_t> places) {
+    const std::string before = peer_as_text();
+    const std::uint64_t refused = drops(a, Drop::bad_handshake);
+    for (const std::size_t at : places) {
+      Datagram altered = genuine;
+      altered.bytes[at] ^= 0x10;
+      altered.from.port += 1;
+      raw.restamp_macs(altered);
+      raw.give(altered);
+      EXPECT_EQ(peer_as_text(), before) << at;
+    }
+    EXPECT_EQ(drops(a, Drop::bad_handshake), refused + places.size());
+  }
+
+ private:
+  // Endpoint, counters, timers, indices, sessions and events.
+  std::string peer_as_text() {
+    const noise::Peer& peer = CoreTestAccess::peer(a.device(), raw.local.public_key());
+    std::string text = std::to_string(peer.endpoint.remote.port) + ' ' +
+                       std::to_string(peer.rx_bytes) + ' ' + std::to_string(peer.tx_bytes) + ' ' +
+                       std::to_string(peer.handshake_index.value_or(0)) + ' ' +
+                       std::to_string(peer.handshake_attempts) + ' ' +
+                       std::to_string(peer.timers.earliest().time_since_epoch().count()) + ' ' +
+                       std::to_string(CoreTestAccess::index_count(a.device())) + ' ' +
+                       std::to_string(CoreTestAccess::keypair_count(a.device())) + ' ' +
+                       std::to_string(a.events.size());
+    for (std::size_t i = 0; i < noise::timer_count; ++i) {
+      text += peer.timers.pending(static_cast<noise::Timer>(i)) ? '+' : '-';
+    }
+    return text;
+  }
+};
+
+TEST_F(Refused, ResponsesChangeNothing) {  // H20, H27
+  send_to_raw();
+  const auto response = raw.response(to_raw('I').back());
+  expect_nothing_changed(*response, {12, 30, 44, 59});
+  raw.give(*response);
+  EXPECT_EQ(to_raw('D').size(), 1U);
+}
+
+TEST_F(Refused, InitiationsChangeNothing) {  // H12
+  raw.establish();
+  run_for(1s);
+  const Datagram initiation = raw.initiation();
+  expect_nothing_changed(initiation, {8, 40, 88, 115});
+  raw.give(initiation);
+  EXPECT_EQ(to_raw('R').size(), 2U);
+}
+
 TEST_F(Handshakes, SpoofedResponseDoesNotSpoilTheTrueOne) {  // H27
   send_to_raw();
   const auto response = raw.response(to_raw('I').back());

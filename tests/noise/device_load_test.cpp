@@ -454,6 +454,7 @@ TEST_F(CookieReplies, ForAKeypairIndexIsAcceptedIfGenuine) {  // H37
   const Datagram response = to_raw('R').back();
   raw.give(reply_to(response));  // names the index that is the keypair's by now
   EXPECT_EQ(drops(a, Drop::bad_cookie_reply), 0U);
+  EXPECT_THAT(a.events, testing::Contains(noise::EventKind::cookie_received));
 }
 
 }  // namespace

@@ -16,6 +16,8 @@ NUMBERS = {
     "mmap": 9, "mprotect": 10, "ioctl": 16, "socket": 41, "clone": 56, "execve": 59, "chmod": 90,
     "ptrace": 101, "setuid": 105, "capset": 126, "mount": 165, "openat": 257, "setns": 308,
     "prctl": 157, "bpf": 321, "io_uring_setup": 425, "io_uring_register": 427, "getpid": 39,
+    "fork": 57, "vfork": 58, "unshare": 272, "process_vm_readv": 310, "execveat": 322,
+    "io_uring_enter": 426, "clone3": 435, "pidfd_getfd": 438,
 }
 
 
@@ -81,6 +83,15 @@ def call(thread, name, *arguments):
         result = ctypes.c_longlong(ours.rax).value
         ptrace(PTRACE_SETREGS, thread, ctypes.byref(before))
         return errno.errorcode[-result] if -4096 < result < 0 else result
+
+
+def fault(thread):
+    """It goes on where no memory is."""
+    with held(thread):
+        registers = Registers()
+        ptrace(PTRACE_GETREGS, thread, ctypes.byref(registers))
+        registers.rip, registers.orig_rax = 0, 2 ** 64 - 1
+        ptrace(PTRACE_SETREGS, thread, ctypes.byref(registers))
 
 
 def ended_by(status):
