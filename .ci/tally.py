@@ -16,7 +16,6 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 
-
 def problem_of(case):
     """What is wrong with one <testcase>, or None."""
     for tag in ("failure", "error", "skipped"):

@@ -12,7 +12,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from lab import inject, peers  # noqa: E402
 from lab.lab import Lab  # noqa: E402
 from lab.pair import Pair  # noqa: E402
-from lab.retries import note_retried, pytest_runtest_logreport, tell_retried  # noqa: E402
+from lab.retries import (is_second_try, note_retried,  # noqa: E402
+                         pytest_runtest_logreport, tell_retried)
 from lab.run import LabError, run  # noqa: E402
 from lab.space import Space, processes_in  # noqa: E402
 from lab.talk import Talk  # noqa: E402
@@ -141,7 +142,7 @@ def talks(request, tmp_path_factory):
 def talk(request, talks, tmp_path_factory):
     """The talk of the test's name. A second try has its own: the first has ended the other."""
     name = request.node.callspec.params["name"]
-    if getattr(request.node, "execution_count", 1) > 1:
+    if is_second_try(request):
         talks[name, "again"] = Talk(tmp_path_factory.mktemp(f"{name}-again"))
         talks[name, "again"].begin(name)
         return talks[name, "again"]

@@ -16,7 +16,8 @@ from guest.machine import QEMU, Machine  # noqa: E402
 from guest.meeting import Meeting  # noqa: E402
 from guest.talk import Talk  # noqa: E402
 from lab import peers  # noqa: E402
-from lab.retries import note_retried, pytest_runtest_logreport, tell_retried  # noqa: E402
+from lab.retries import (is_second_try, note_retried,  # noqa: E402
+                         pytest_runtest_logreport, tell_retried)
 from lab.run import LabError  # noqa: E402
 from lab.space import Space, processes_in  # noqa: E402
 
@@ -103,7 +104,7 @@ def talks(request, machine, tmp_path_factory):
 def talk(request, talks, machine, tmp_path_factory):
     """The test's talk. A second try has one of its own: the first has ended the other."""
     who = request.node.callspec.params["who"]
-    if getattr(request.node, "execution_count", 1) > 1:
+    if is_second_try(request):
         talks[who, "again"] = Talk(tmp_path_factory.mktemp(f"{who}-again"), machine,
                                    peers.under_test(), who, TALKS[who] + len(TALKS))
         return talks[who, "again"]

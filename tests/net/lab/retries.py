@@ -21,3 +21,8 @@ def tell_retried(terminalreporter):
     for nodeid, why in retried.items():
         terminalreporter.section(f"first try of {nodeid}", sep="-")
         terminalreporter.write_line(why)
+
+
+def is_second_try(request):
+    """For a fixture whose thing the first try has used up."""
+    return getattr(request.node, "execution_count", 1) > 1
