@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -70,6 +71,9 @@ class SeededEntropy {
               } else {
                 self->random_.fill(out);
               }
+              if (self->on_draw) {
+                self->on_draw(out);
+              }
               return true;
             }};
   }
@@ -77,6 +81,7 @@ class SeededEntropy {
   std::uint64_t draws = 0;
   bool failing = false;
   std::optional<std::uint32_t> next_word;  // what the next draw of four bytes, an index, brings
+  std::function<void(Bytes)> on_draw;      // sees what each draw brought
 
  private:
   Random random_;
