@@ -16,10 +16,13 @@ from lab.flood import flooded
 from lab.peer import (COOKIE, DATA, INITIATION, RESPONSE, is_echo_reply, open_cookie, tai64n,
                       with_macs, with_second_mac)
 from lab.python_end import DEVICE, FAR_INNER, PORT, InBothFamilies, WithPython
+from lab.retries import NO_SECOND_TRY, SECOND_TRY
 from lab.run import wait_for
 from lab.traffic import ping
 from lab.wgtool import Key
 from test_load import stats
+
+pytestmark = NO_SECOND_TRY
 
 
 @pytest.fixture
@@ -269,12 +272,14 @@ def is_answered(peer):
 
 
 @pytest.mark.ours
+@SECOND_TRY
 @pytest.mark.parametrize("form, shared", [("fd00:a:0:1::{}", True), ("fd00:a:0:{}::1", False)],
                          ids=["one /64", "each its own"])
 def test_proven_sources_of_one_64_share_a_rate(lab, each_engine, form, shared):
     """Under load 20 initiations a second of a /64 are worked on, and 5 at once.
 
-    The flood takes its toll: some are lost, and how long they take is not for certain.
+    The flood takes its toll: some are lost, and how long they take is not for certain; on a machine
+    that is busy with other things too many are, or they come so late that the rate lets them pass.
     """
     world = InBothFamilies(lab, each_engine, 6)
     world.near.ip("-6 route add fd00:a::/32 dev eth0")

@@ -15,10 +15,11 @@ from lab.memory import flags_at, places_in_memory
 from lab.noise import x25519
 from lab.peer import DATA, is_echo_reply
 from lab.python_end import DEVICE, WithPython
+from lab.retries import NO_SECOND_TRY
 from lab.run import wait_for
 from lab.wgtool import Key, preshared_key
 
-pytestmark = pytest.mark.ours
+pytestmark = [pytest.mark.ours, NO_SECOND_TRY]
 
 
 def clamped(private):

@@ -14,11 +14,12 @@ import pytest
 from lab import inject, peers
 from lab.daemon import Implementation
 from lab.pair import DEVICE, Pair
+from lab.retries import NO_SECOND_TRY
 from lab.run import wait_for
 from lab.traffic import ping, reaches
 from lab.wgtool import Key
 
-pytestmark = pytest.mark.ours
+pytestmark = [pytest.mark.ours, NO_SECOND_TRY]
 
 # Numbers of linux/capability.h.
 NET_BIND_SERVICE, NET_ADMIN, IPC_LOCK, BPF = 10, 12, 14, 39

@@ -1,5 +1,13 @@
 """A second try of pytest-rerunfailures leaves no trace in the report but this."""
 
+import pytest
+
+# For what a failure now and then would matter as much as one each time: keys that are found one
+# time in ten are found. Stronger than --reruns.
+NO_SECOND_TRY = pytest.mark.flaky(reruns=0)
+# For a case among such that depends on how busy the machine is; it says how.
+SECOND_TRY = pytest.mark.flaky(reruns=1)
+
 retried = {}  # why, by case
 
 
