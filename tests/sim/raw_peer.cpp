@@ -6,7 +6,11 @@
 namespace wgring::sim {
 
 RawPeer::RawPeer(World& world, Host& host, std::uint16_t tunnel_number)
-    : entropy(tunnel_number), number(tunnel_number), world_(world), host_(host) {
+    : entropy(tunnel_number),
+      number(tunnel_number),
+      world_(world),
+      host_(host),
+      next_index_(1000U * tunnel_number) {
   local.set(key_of(0x7261'7700ULL + tunnel_number));
   remote.set_public_key(host.public_key());
   address = {.ip = {.family = noise::Family::v4, .bytes = {}}, .port = 40'000, .scope_id = 0};

@@ -70,7 +70,7 @@ class RawPeer {
   World& world_;
   Host& host_;
   std::uint32_t index_ = 0;
-  std::uint32_t next_index_ = 1000;
+  std::uint32_t next_index_;  // no other raw peer of the world has the same
 };
 
 // The datagrams of one kind ('I', 'R', 'C', 'D', 'K') that `host` sent to `address`.

@@ -20,6 +20,7 @@ World::World(const WorldOptions& options) : network(options.seed), options_(opti
 Host& World::add_host(bool up) {
   const HostSetup setup{.position = hosts_.size(),
                         .seed = options_.seed * 64 + hosts_.size(),
+                        .packet_slots = options_.packet_slots,
                         .runner = options_.runner};
   const Now now{.boottime = now_, .realtime = WallTime{wall_start + elapsed()}};
   hosts_.push_back(std::make_unique<Host>(setup, now));

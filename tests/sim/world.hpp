@@ -15,8 +15,9 @@ namespace wgring::sim {
 
 struct WorldOptions {
   std::uint64_t seed = 1;
-  bool keep_log = true;       // of every datagram; off for long runs
-  noise::JobRunner runner{};  // of every host's cipher work
+  bool keep_log = true;                                 // of every datagram; off for long runs
+  noise::JobRunner runner{};                            // of every host's cipher work
+  std::size_t packet_slots = HostSetup{}.packet_slots;  // each; with fewer it is faster
 };
 
 // One read of a TUN.
