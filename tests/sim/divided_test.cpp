@@ -8,6 +8,7 @@
 #include "tests/sim/raw_peer.hpp"
 #include "tests/sim/scenario.hpp"
 #include "tests/sim/shuffled_runner.hpp"
+#include "tests/sim/super_packet.hpp"
 
 namespace wgring::sim {
 namespace {
@@ -15,49 +16,6 @@ namespace {
 using noise::CoreTestAccess;
 using noise::Drop;
 using noise::Family;
-using noise::VnetHeader;
-
-// A super-packet between two tunnel addresses, or with `segment` 0 a packet that only lacks its
-// checksum. What is in the checksum field does not matter: both runs take it as it is.
-TunRead super_packet(Family family, bool tcp, std::uint16_t from, std::uint16_t to,
-                     std::size_t payload, std::uint16_t segment) {
-  const std::uint32_t ip_bytes = family == Family::v4 ? 20 : 40;
-  const std::uint32_t transport_bytes = tcp ? 32 : 8;
-  const auto bytes = static_cast<std::uint32_t>(ip_bytes + transport_bytes + payload);
-  TunRead read;
-  read.packet = make_inner({.number = inner_numbers_max - 1,
-                            .family = family,
-                            .from = from,
-                            .to = to,
-                            .bytes = ip_bytes});
-  read.packet.resize(bytes);
-  std::uint8_t* const at = read.packet.data();
-  if (family == Family::v4) {
-    store_be16(at + 2, static_cast<std::uint16_t>(bytes));
-    at[9] = tcp ? 6 : 17;
-  } else {
-    store_be16(at + 4, static_cast<std::uint16_t>(bytes - ip_bytes));
-    at[6] = tcp ? 6 : 17;
-  }
-  for (std::uint32_t i = ip_bytes; i < bytes; ++i) {
-    at[i] = static_cast<std::uint8_t>(i * 31 + i / 251);
-  }
-  if (tcp) {
-    at[ip_bytes + 12] = 0x80;
-    at[ip_bytes + 13] = 0x99;
-  }
-  const std::uint8_t kind = segment == 0           ? VnetHeader::gso_none
-                            : !tcp                 ? VnetHeader::gso_udp_l4
-                            : family == Family::v4 ? VnetHeader::gso_tcp4
-                                                   : VnetHeader::gso_tcp6;
-  read.offload = {.flags = VnetHeader::needs_checksum,
-                  .gso_type = kind,
-                  .header_bytes = 0,
-                  .segment_bytes = segment,
-                  .checksum_start = static_cast<std::uint16_t>(ip_bytes),
-                  .checksum_offset = static_cast<std::uint16_t>(tcp ? 16 : 6)};
-  return read;
-}
 
 // What a run of a play leaves behind, step by step.
 struct Trace {
