@@ -35,12 +35,13 @@ void assert_handshake_size(Bytes message) noexcept {
 }  // namespace
 
 bool mac1_valid(Bytes message, const LocalIdentity& local) noexcept {
+  return local.present() && mac1_valid(message, local.mac_keys());
+}
+
+bool mac1_valid(Bytes message, const MacKeys& ours) noexcept {
   assert_handshake_size(message);
-  if (!local.present()) {
-    return false;
-  }
   ByteArray<mac_field_bytes> expected{};
-  crypto::mac(expected, local.mac_keys().mac1, before_mac1(message));
+  crypto::mac(expected, ours.mac1, before_mac1(message));
   return crypto::ct_equal(expected, mac1_of(message));
 }
 
@@ -50,20 +51,19 @@ bool CookieMaker::mac2_valid(Bytes message, const SocketAddress& source, Instant
   if (!refresh_secret(now, entropy)) {
     return false;
   }
-  const crypto::Secret<mac_field_bytes> cookie = cookie_of(source);
   crypto::Secret<mac_field_bytes> expected;
-  crypto::mac(expected.fill(), cookie.view(), before_mac2(message));
+  crypto::mac(expected.fill(), cookie_of(source), before_mac2(message));
   return crypto::ct_equal(expected.view(), mac2_of(message));
 }
 
 // NOLINTNEXTLINE(readability-function-size): six parameters, each with another owner.
 bool CookieMaker::make_reply(MutableBytesOf<CookieReplyLayout::size> reply, Bytes refused,
-                             const SocketAddress& source, const LocalIdentity& local, Instant now,
+                             const SocketAddress& source, const MacKeys& ours, Instant now,
                              const Entropy& entropy) noexcept {
   using Layout = CookieReplyLayout;
   assert_handshake_size(refused);
   ByteArray<NoncePool::nonce_bytes> nonce{};
-  if (!local.present() || !refresh_secret(now, entropy) || !nonces_.draw(nonce, entropy)) {
+  if (!refresh_secret(now, entropy) || !nonces_.draw(nonce, entropy)) {
     return false;
   }
   static_assert(InitiationLayout::sender_index == ResponseLayout::sender_index);
@@ -71,9 +71,8 @@ bool CookieMaker::make_reply(MutableBytesOf<CookieReplyLayout::size> reply, Byte
   copy_bytes(reply.subspan<Layout::receiver_index, 4>(),
              fixed<4>(refused, InitiationLayout::sender_index));
   copy_bytes(reply.subspan<Layout::nonce, NoncePool::nonce_bytes>(), nonce);
-  const crypto::Secret<mac_field_bytes> cookie = cookie_of(source);
-  crypto::xaead_seal(reply.subspan<Layout::sealed_cookie, sealed_cookie_bytes>(), cookie.view(),
-                     mac1_of(refused), local.mac_keys().cookie, nonce);
+  crypto::xaead_seal(reply.subspan<Layout::sealed_cookie, sealed_cookie_bytes>(), cookie_of(source),
+                     mac1_of(refused), ours.cookie, nonce);
   return true;
 }
 
@@ -84,6 +83,8 @@ bool CookieMaker::refresh_secret(Instant now, const Entropy& entropy) noexcept {
     return true;
   }
   secret_.wipe();
+  cookie_.wipe();
+  latest_ = {};
   has_secret_ = entropy(secret_.fill());
   if (!has_secret_) {
     secret_.wipe();
@@ -95,12 +96,14 @@ bool CookieMaker::refresh_secret(Instant now, const Entropy& entropy) noexcept {
 
 // Address and port both: an address alone is shared by all behind one NAT. The port is in network
 // order, as the kernel has it.
-crypto::Secret<mac_field_bytes> CookieMaker::cookie_of(const SocketAddress& source) const noexcept {
-  ByteArray<2> port{};
-  store_be16(port.data(), source.port);
-  crypto::Secret<mac_field_bytes> cookie;
-  crypto::mac(cookie.fill(), secret_.view(), source.ip.significant(), port);
-  return cookie;
+Bytes CookieMaker::cookie_of(const SocketAddress& source) noexcept {
+  if (source != latest_) {
+    ByteArray<2> port{};
+    store_be16(port.data(), source.port);
+    crypto::mac(cookie_.fill(), secret_.view(), source.ip.significant(), port);
+    latest_ = source;
+  }
+  return cookie_.view();
 }
 
 void CookieJar::add_macs(MutableBytes message, const RemoteIdentity& remote, Instant now) noexcept {

@@ -16,9 +16,11 @@ namespace wgring::noise {
 
 // The sender knows our public key. Constant time. False without an identity: nothing is answered.
 [[nodiscard]] bool mac1_valid(Bytes message, const LocalIdentity& local) noexcept;
+// Likewise, where there is an identity, by those that follow from its public key.
+[[nodiscard]] bool mac1_valid(Bytes message, const MacKeys& ours) noexcept;
 
-// The receiver's side. Owner: the device. The secret R is drawn at first use, and anew at the first
-// use 120 s later; cookies under the old one end there.
+// The receiver's side. Owner: a CookieChecker. The secret R is drawn at first use, and anew at the
+// first use 120 s later; cookies under the old one end there.
 class CookieMaker {
  public:
   // The sender holds a cookie that was sent to this very address and port. False too when there is
@@ -26,19 +28,20 @@ class CookieMaker {
   [[nodiscard]] bool mac2_valid(Bytes message, const SocketAddress& source, Instant now,
                                 const Entropy& entropy) noexcept;
 
-  // The answer to `refused`, whose mac1 is valid; it goes back to `source`. False: no identity or
-  // no entropy, and nothing is sent. Six parameters, for each has another owner.
+  // The answer to `refused`, whose mac1 is valid by the keys of `ours`; it goes back to `source`.
+  // False: no entropy, and nothing is sent. Six parameters, for each has another owner.
   [[nodiscard]] bool make_reply(MutableBytesOf<CookieReplyLayout::size> reply, Bytes refused,
-                                const SocketAddress& source, const LocalIdentity& local,
-                                Instant now, const Entropy& entropy) noexcept;
+                                const SocketAddress& source, const MacKeys& ours, Instant now,
+                                const Entropy& entropy) noexcept;
 
  private:
   [[nodiscard]] bool refresh_secret(Instant now, const Entropy& entropy) noexcept;
-  [[nodiscard]] crypto::Secret<mac_field_bytes> cookie_of(
-      const SocketAddress& source) const noexcept;
+  [[nodiscard]] Bytes cookie_of(const SocketAddress& source) noexcept;
 
   NoncePool nonces_;
   crypto::Secret<32> secret_;
+  SocketAddress latest_;                    // unset: none
+  crypto::Secret<mac_field_bytes> cookie_;  // of that one: who has none valid is asked about twice
   Instant secret_born_{};
   bool has_secret_ = false;
 };

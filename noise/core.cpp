@@ -28,7 +28,7 @@ Status Core::open() noexcept {
                 "reserve address space for the peer tables: lower vm.overcommit or ulimit -v");
   }
   ByteArray<8> seed{};
-  if (!peers_.open(memory, setup_.entropy, peers_max) || !limiter_.open(memory, setup_.entropy) ||
+  if (!peers_.open(memory, setup_.entropy, peers_max) || !cookies_.open(memory) ||
       !handshakes_.open(memory, setup_.entropy) || !setup_.entropy(seed)) {
     return fail(ENOMEM, "open the peer tables: out of memory or no system randomness");
   }
@@ -48,7 +48,7 @@ void Core::end_turn(Turn& turn) noexcept {
   process_handshakes(turn);
   drain_work(turn);
   settle_deadlines();
-  limiter_.collect(turn.now.boottime);
+  cookies_.collect(turn.now.boottime);
 }
 
 void Core::on_deadline(Now now, Outbox& outbox) noexcept {

@@ -9,7 +9,7 @@
 #include "base/region.hpp"
 #include "base/result.hpp"
 #include "noise/allowed_ips.hpp"
-#include "noise/cookie.hpp"
+#include "noise/cookie_checker.hpp"
 #include "noise/deadline_heap.hpp"
 #include "noise/device.hpp"
 #include "noise/handshake_queues.hpp"
@@ -18,7 +18,6 @@
 #include "noise/keypair.hpp"
 #include "noise/open_batch.hpp"
 #include "noise/peer_table.hpp"
-#include "noise/ratelimiter.hpp"
 #include "noise/seal_batch.hpp"
 #include "noise/shard_of.hpp"
 #include "noise/token_bucket.hpp"
@@ -88,6 +87,7 @@ class Core {
   [[nodiscard]] const PeerTable& peers() const noexcept { return peers_; }
   [[nodiscard]] const AllowedIps& allowed_ips() const noexcept { return allowed_ips_; }
   [[nodiscard]] const DropCounters& drops() const noexcept { return drops_; }
+  [[nodiscard]] std::size_t handshakes_waiting() const noexcept { return handshakes_.count(); }
 
  private:
   friend class SealRun;
@@ -212,8 +212,7 @@ class Core {
   TokenBucket cookieless_beside_data_{cookieless_handshakes_beside_data_per_s, 64};
   Instant data_until_{};       // since it last moved, and a little longer
   Instant handshakes_next_{};  // those that wait do so until then
-  RateLimiter limiter_;
-  CookieMaker cookies_;
+  CookieChecker cookies_{setup_.entropy};
   DropCounters drops_;
   PeerId work_first_ = no_peer;
   PeerId work_last_ = no_peer;

@@ -5,7 +5,7 @@
 
 namespace wgring::noise {
 
-// --- the door: who is expected, mac1, load, mac2, rate limit ---
+// --- admission: who is expected, mac1, load, mac2, rate limit ---
 
 // What answers nothing of ours is dropped here, and who speaks in the name of a known source
 // without knowing our key: neither takes a place of those who do.
@@ -84,16 +84,14 @@ bool Core::admit(const QueuedHandshake& queued, bool under_load, Turn& turn) noe
   if (!under_load && (!beside_data() || cookieless_beside_data_.take(now))) {
     return true;  // mac2 is not looked at
   }
-  if (cookies_.mac2_valid(queued.view(), queued.source, now, setup_.entropy)) {
-    if (limiter_.allow(queued.source.ip, now)) {
-      return true;
-    }
-    drops_.add(Drop::rate_limited);
-    return false;
-  }
   ByteArray<CookieReplyLayout::size> reply{};
-  if (!cookies_.make_reply(reply, queued.view(), queued.source, identity_, now, setup_.entropy)) {
-    drops_.add(Drop::no_entropy);
+  const std::optional<Drop> refused =
+      cookies_.refuse(queued.view(), queued.source, identity_.mac_keys(), now, reply);
+  if (!refused) {
+    return true;
+  }
+  if (*refused != Drop::cookie_sent) {
+    drops_.add(*refused);
     return false;
   }
   // Straight back to where it came from; no peer's endpoint is read or changed.
@@ -110,7 +108,7 @@ bool Core::admit(const QueuedHandshake& queued, bool under_load, Turn& turn) noe
 
 // --- initiation ---
 
-// Those that another shard let in: mac1 was right, and load and cookie were its affair.
+// Those that the door or another shard let in: mac1 was right, load and cookie were its affair.
 void Core::on_initiations(std::span<const HandedInitiation> batch, Now now,
                           Outbox& outbox) noexcept {
   Turn turn = begin_turn(now, outbox);

@@ -15,7 +15,7 @@ struct QueuedHandshake {
   std::uint32_t bytes = 0;
   SocketAddress source;
   LocalSource destination;
-  bool admitted = false;                        // at the door of another shard
+  bool admitted = false;                        // at the door, or by another shard
   ByteArray<InitiationLayout::size> message{};  // the largest of them
 
   [[nodiscard]] Bytes view() const noexcept { return Bytes{message}.first(bytes); }

@@ -6,9 +6,9 @@
 
 namespace wgring::noise {
 
-// Answers, and initiations from where authentic peers are, come before all other initiations, but
-// for every fourth time: a flood of either leaves the other alone. In each of the two the order is
-// that of arrival. Owner: Core.
+// Answers, and initiations that came here from where authentic peers are, come before all other
+// initiations, but for every fourth time: a flood of either leaves the other alone. In each of the
+// two the order is that of arrival. Owner: Core.
 class HandshakeQueues {
  public:
   // False: no memory or no entropy.
@@ -27,10 +27,10 @@ class HandshakeQueues {
                           const LocalSource& destination) noexcept {
     return (expected ? expected_ : strangers_).push(message, source, destination);
   }
-  // Of another shard, at whose door it was let in.
+  // Let in elsewhere: at the door, or by another shard.
   [[nodiscard]] bool push_admitted(Bytes message, const SocketAddress& source,
                                    const LocalSource& destination) noexcept {
-    return expected_.push(message, source, destination, true);
+    return strangers_.push(message, source, destination, true);
   }
 
   [[nodiscard]] const QueuedHandshake& front() const noexcept {

@@ -408,8 +408,8 @@ class CookieReplies : public RawPair {
     std::vector<std::uint8_t> bytes(noise::CookieReplyLayout::size);
     noise::CookieMaker maker;
     const noise::SocketAddress host = a.v4;
-    EXPECT_TRUE(maker.make_reply(fixed<64>(MutableBytes{bytes}), initiation.bytes, host, raw.local,
-                                 world.now(), raw.entropy.entropy()));
+    EXPECT_TRUE(maker.make_reply(fixed<64>(MutableBytes{bytes}), initiation.bytes, host,
+                                 raw.local.mac_keys(), world.now(), raw.entropy.entropy()));
     return raw.wrap(std::move(bytes));
   }
 };

@@ -157,7 +157,7 @@ TEST_F(Shards, AnInitiationGoesToTheShardOfItsPeer) {
 TEST_F(Shards, WhatWasLetInIsNotAskedForACookieAgain) {
   send(odd, here);
   carry(odd, here);
-  // `there` comes under load; `here`, which is the door, is not.
+  // `there` comes under load; `here`, which let it in, is not.
   ByteArray<noise::InitiationLayout::size> junk{};
   junk[0] = 1;
   for (std::size_t i = 0; i < noise::under_load_handshakes; ++i) {
