@@ -259,14 +259,11 @@ void Interface::commit(const SetRequest& request, Prepared prepared) {
 void Interface::use_sockets(Sockets sockets) {
   for (std::uint32_t shard = 0; shard < shards_.count(); ++shard) {
     shards_[shard].call([&](tun::ShardContext& context) {
-      if (sockets == nullptr) {
-        context.set_sockets(nullptr);
-      } else {
-        context.set_sockets(&sockets->of(shard), sockets->door_of(shard));
-      }
+      context.set_sockets(sockets == nullptr ? nullptr : &sockets->of(shard));
       context.device.forget_sources();
     });
   }
+  shards_.door().set_sockets(sockets == nullptr ? nullptr : sockets->door());
   sockets_.swap(sockets);
 }
 
@@ -342,7 +339,18 @@ void Interface::set_private_key(const crypto::Secret<32>& key) {
     context.device.set_private_key(key, context.now, context.outbox);
     removed = context.device.peer_count() != before;
   });
+  shards_.door().set_mac_keys(mac_keys());
   removals_ += removed ? 1U : 0U;
+}
+
+std::optional<noise::MacKeys> Interface::mac_keys() {
+  std::optional<noise::MacKeys> keys;
+  shards_[0].call([&](tun::ShardContext& context) {
+    if (context.device.has_identity()) {
+      keys = noise::mac_keys_of(context.device.public_key());
+    }
+  });
+  return keys;
 }
 
 void Interface::remove_all_peers() {

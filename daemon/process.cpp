@@ -320,7 +320,7 @@ void Process::await_signal() {
     if (signal == SIGUSR1) {
       log_choices();
       for (std::uint32_t i = 0; i < shards_->count(); ++i) {
-        log_stats((*shards_)[i].stats(), shards_->count() > 1 ? fmt::format("shard {}: ", i) : "");
+        log_stats(shards_->stats(i), shards_->count() > 1 ? fmt::format("shard {}: ", i) : "");
       }
       await_signal();
     } else {

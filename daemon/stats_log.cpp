@@ -74,6 +74,7 @@ void log_stats(const tun::ShardStats& stats, std::string_view whose) {
   moved.add("trains_sent", engine.trains_sent);
   moved.add("trains_received", engine.trains_received);
   moved.add("strangers_received", engine.strangers_received);
+  moved.add("strangers_let_in", engine.strangers_let_in);
   moved.add("super_packets_read", engine.super_packets_read);
   moved.add("super_packets_written", engine.super_packets_written);
   moved.add("receive_ring_empty", engine.receive_ring_empty);
@@ -88,6 +89,7 @@ void log_stats(const tun::ShardStats& stats, std::string_view whose) {
   lost.add("udp_no_socket", engine.udp_no_socket);
   lost.add("udp_kernel_dropped", engine.udp_kernel_dropped);
   lost.add("door_dropped", engine.door_dropped);
+  lost.add("door_full", engine.door_full);
   lost.add("tun_after_end", engine.tun_after_end);
   lost.add("hand_over_full", stats.hand_over.full);
   lost.write(whose, "lost in the engine");

@@ -55,8 +55,6 @@ void Device::on_initiations(std::span<const HandedInitiation> batch, Now now,
 void Device::on_deadline(Now now, Outbox& outbox) noexcept { core_->on_deadline(now, outbox); }
 Deadline Device::next_deadline() const noexcept { return core_->next_deadline(); }
 
-bool Device::beside_data() const noexcept { return core_->beside_data(); }
-
 void Device::set_link(bool up, Now now, Outbox& outbox) noexcept {
   core_->set_link(up, now, outbox);
 }
@@ -97,5 +95,6 @@ std::size_t Device::prefixes_of(std::uint64_t serial, std::span<Prefix> out) con
   return peer == nullptr ? 0 : core_->allowed_ips().prefixes_of(peer->id, out);
 }
 const DropCounters& Device::drops() const noexcept { return core_->drops(); }
+std::size_t Device::handshakes_waiting() const noexcept { return core_->handshakes_waiting(); }
 
 }  // namespace wgring::noise

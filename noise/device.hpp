@@ -59,14 +59,11 @@ class Device {
   // At most plain_batch_max. Returns how many of the first were taken, at least one: the others do
   // not fit this turn's trains and wait for a call of their own, after the outbox was drained.
   [[nodiscard]] std::size_t on_tun(std::span<const Plain> batch, Now now, Outbox& outbox) noexcept;
-  // At most handshakes_per_turn, of another shard's outbox.
+  // At most handshakes_per_turn, of another shard's outbox or let in at the door.
   void on_initiations(std::span<const HandedInitiation> batch, Now now, Outbox& outbox) noexcept;
   // Timers that are due and work put off from earlier turns. Early is harmless, late is correct.
   void on_deadline(Now now, Outbox& outbox) noexcept;
   [[nodiscard]] Deadline next_deadline() const noexcept;
-
-  // Data moved just now: handshakes are held to a rate.
-  [[nodiscard]] bool beside_data() const noexcept;
 
   // --- state of the interface ---
   // Starts down. Down: packets are dropped, keys and staged packets wiped, timers stopped.
@@ -104,6 +101,8 @@ class Device {
   // Prefixes of a peer in order of insertion, up to out.size(); returns how many were written.
   [[nodiscard]] std::size_t prefixes_of(std::uint64_t serial, std::span<Prefix> out) const noexcept;
   [[nodiscard]] const DropCounters& drops() const noexcept;
+  // Handshake messages whose turn has not come.
+  [[nodiscard]] std::size_t handshakes_waiting() const noexcept;
 
  private:
   friend struct CoreTestAccess;  // tests: internals by name

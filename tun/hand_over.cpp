@@ -6,7 +6,11 @@ namespace wgring::tun {
 
 // In front of each payload; payloads follow each other at multiples of its size.
 struct alignas(64) HandOver::Record {
-  enum class Kind : std::uint8_t { plain, initiation, skip };
+  enum class Kind : std::uint8_t { plain, initiation, stray, skip };
+  static constexpr Kind kind_of(const noise::HandedInitiation&) noexcept {
+    return Kind::initiation;
+  }
+  static constexpr Kind kind_of(const StrayDatagram&) noexcept { return Kind::stray; }
   Kind kind = Kind::skip;
   std::uint32_t payload_bytes = 0;
   std::uint32_t size = 0;  // of the record with all that belongs to it
@@ -26,7 +30,7 @@ constexpr std::size_t align_up(std::size_t size, std::size_t to) noexcept {
 }  // namespace
 
 Status HandOver::open() noexcept {
-  return memory_.open(bytes, "mmap: a ring between two shards; out of memory");
+  return memory_.open(bytes, "mmap: a ring between two threads; out of memory");
 }
 
 HandOver::Record& HandOver::at(std::uint64_t position) const noexcept {
@@ -68,16 +72,23 @@ bool HandOver::push(const noise::Plain& packet) noexcept {
   return true;
 }
 
-bool HandOver::push(const noise::HandedInitiation& initiation) noexcept {
-  static_assert(alignof(noise::HandedInitiation) <= sizeof(Record));
-  Record* const record = reserve(sizeof initiation);
+template <typename Item>
+bool HandOver::push_item(const Item& item) noexcept {
+  static_assert(alignof(Item) <= sizeof(Record));
+  Record* const record = reserve(sizeof item);
   if (record == nullptr) {
     return false;
   }
-  record->kind = Record::Kind::initiation;
-  ::new (record->payload()) noise::HandedInitiation{initiation};
+  record->kind = Record::kind_of(item);
+  ::new (record->payload()) Item{item};
   return true;
 }
+
+bool HandOver::push(const noise::HandedInitiation& initiation) noexcept {
+  return push_item(initiation);
+}
+
+bool HandOver::push(const StrayDatagram& stray) noexcept { return push_item(stray); }
 
 void HandOver::publish() noexcept {
   // Pairs with the load in take(): the records are there before they are counted. In one order with
@@ -90,7 +101,8 @@ void HandOver::publish() noexcept {
 void HandOver::take(Batch& batch) noexcept {
   // Pairs with the store in publish().
   const std::uint64_t tail = tail_.load(std::memory_order_acquire);
-  while (read_ != tail && batch.plains.room() > 0 && batch.initiations.room() > 0) {
+  while (read_ != tail && batch.plains.room() > 0 && batch.initiations.room() > 0 &&
+         batch.strays.room() > 0) {
     Record& record = at(read_);
     switch (record.kind) {
       case Record::Kind::plain:
@@ -102,6 +114,9 @@ void HandOver::take(Batch& batch) noexcept {
       case Record::Kind::initiation:
         batch.initiations.push_back(
             *std::launder(reinterpret_cast<noise::HandedInitiation*>(record.payload())));
+        break;
+      case Record::Kind::stray:
+        batch.strays.push_back(*std::launder(reinterpret_cast<StrayDatagram*>(record.payload())));
         break;
       case Record::Kind::skip:
         break;

@@ -1,4 +1,5 @@
-// HandOver: what one shard gives to one other, because the peer lives there.
+// HandOver: what one thread gives to a shard: packets and initiations whose peer lives there, and
+// what the door lets in.
 #pragma once
 
 #include <atomic>
@@ -13,6 +14,16 @@
 
 namespace wgring::tun {
 
+// A datagram that the kernel joined to an initiation of the same flow, so that it came to the door;
+// not longer than that. For Device::on_udp().
+struct StrayDatagram {
+  ByteArray<noise::InitiationLayout::size> message{};
+  std::uint32_t bytes = 0;
+  noise::SocketAddress source;
+  noise::LocalSource destination;
+  std::uint8_t ecn = 0;
+};
+
 // A ring of bytes. Packets are copied in and used where they lie, so the other shard pays no copy
 // and no slot changes its owner.
 // Thread: the giver calls push() and publish(), the taker the others. Neither ever waits.
@@ -25,9 +36,11 @@ class HandOver {
   struct Batch {
     FixedVector<noise::Plain, noise::plain_batch_max> plains;
     FixedVector<noise::HandedInitiation, noise::handshakes_per_turn> initiations;
+    FixedVector<StrayDatagram, noise::handshakes_per_turn> strays;
     void clear() noexcept {
       plains.clear();
       initiations.clear();
+      strays.clear();
     }
   };
 
@@ -39,6 +52,7 @@ class HandOver {
   // False: no room, nothing was stored. Not seen by the taker before publish().
   [[nodiscard]] bool push(const noise::Plain& packet) noexcept;
   [[nodiscard]] bool push(const noise::HandedInitiation& initiation) noexcept;
+  [[nodiscard]] bool push(const StrayDatagram& stray) noexcept;
   void publish() noexcept;
 
   [[nodiscard]] bool empty() const noexcept {
@@ -51,6 +65,8 @@ class HandOver {
  private:
   struct Record;
 
+  template <typename Item>
+  [[nodiscard]] bool push_item(const Item& item) noexcept;
   [[nodiscard]] Record* reserve(std::size_t payload_bytes) noexcept;
   [[nodiscard]] Record& at(std::uint64_t position) const noexcept;
 

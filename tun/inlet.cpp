@@ -6,21 +6,21 @@
 
 namespace wgring::tun {
 
-Status Inlet::open(std::uint32_t self, std::uint32_t count) noexcept {
-  WG_ASSERT(self < count && count <= shards_max);
+Status Inlet::open(std::uint32_t self, std::uint32_t givers) noexcept {
+  WG_ASSERT(self < givers && givers <= rings_.size());
   if (const Status status = wake_.open(); !status) {
     return status;
   }
-  count_ = count;
-  for (std::uint32_t shard = 0; shard < count; ++shard) {
-    if (shard == self) {
+  givers_ = givers;
+  for (std::uint32_t giver = 0; giver < givers; ++giver) {
+    if (giver == self) {
       continue;
     }
-    rings_[shard].reset(new (std::nothrow) HandOver);
-    if (rings_[shard] == nullptr) {
-      return fail(ENOMEM, "out of memory for a ring between two shards");
+    rings_[giver].reset(new (std::nothrow) HandOver);
+    if (rings_[giver] == nullptr) {
+      return fail(ENOMEM, "out of memory for a ring between two threads");
     }
-    if (const Status status = rings_[shard]->open(); !status) {
+    if (const Status status = rings_[giver]->open(); !status) {
       return status;
     }
   }
@@ -28,12 +28,12 @@ Status Inlet::open(std::uint32_t self, std::uint32_t count) noexcept {
 }
 
 bool Inlet::begin_sleep() noexcept {
-  if (count_ <= 1) {
+  if (givers_ <= 1) {
     return true;
   }
   sleeps_.store(true, std::memory_order_seq_cst);
   bool empty = true;
-  for_each([&](const HandOver& ring) { empty = empty && ring.empty(); });
+  for_each([&](const HandOver& ring, std::uint32_t) { empty = empty && ring.empty(); });
   if (!empty) {
     end_sleep();
   }
@@ -41,7 +41,7 @@ bool Inlet::begin_sleep() noexcept {
 }
 
 void Inlet::end_sleep() noexcept {
-  if (count_ > 1) {
+  if (givers_ > 1) {
     sleeps_.store(false, std::memory_order_relaxed);
   }
 }

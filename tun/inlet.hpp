@@ -1,4 +1,5 @@
-// Inlet: where the other shards of an interface leave things for one, and how they wake it.
+// Inlet: where the other shards of an interface, and its door, leave things for one shard, and how
+// they wake it.
 #pragma once
 
 #include <array>
@@ -15,14 +16,15 @@ namespace wgring::tun {
 
 inline constexpr std::uint32_t shards_max = std::uint32_t{1} << noise::shard_bits_max;
 
-// Owner: what outlives all shards. Thread: begin_sleep(), end_sleep() and taking are the owning
-// shard's; from(i) and rouse() are shard i's; wake() is anyone's.
+// Owner: what outlives all shards and the door. Thread: begin_sleep(), end_sleep() and taking are
+// the owning shard's; from(i) and rouse() are giver i's; wake() is anyone's.
 class Inlet {
  public:
-  // Of shard `self` of `count`; with one there is nobody to take from.
-  [[nodiscard]] Status open(std::uint32_t self, std::uint32_t count) noexcept;
+  // Of shard `self`, one of `givers`: the shards and, behind them, the door, where it gives to this
+  // one. With one there is nobody to take from.
+  [[nodiscard]] Status open(std::uint32_t self, std::uint32_t givers) noexcept;
 
-  [[nodiscard]] HandOver& from(std::uint32_t shard) noexcept { return *rings_[shard]; }
+  [[nodiscard]] HandOver& from(std::uint32_t giver) noexcept { return *rings_[giver]; }
   // After publish().
   void rouse() noexcept {
     // In one order with begin_sleep() and publish(): either the sleeper sees what was published, or
@@ -39,20 +41,30 @@ class Inlet {
   // False: there is something to take.
   [[nodiscard]] bool begin_sleep() noexcept;
   void end_sleep() noexcept;
+  // Of the owning shard: so many handshakes wait that it is load (protocol 6). For the door.
+  void set_crowded(bool crowded) noexcept {
+    if (crowded_.load(std::memory_order_relaxed) != crowded) {
+      crowded_.store(crowded, std::memory_order_relaxed);
+    }
+  }
+  [[nodiscard]] bool crowded() const noexcept { return crowded_.load(std::memory_order_relaxed); }
+
+  // visit(ring, giver)
   template <typename Visit>
   void for_each(Visit&& visit) noexcept {
-    for (std::uint32_t shard = 0; shard < count_; ++shard) {
-      if (rings_[shard] != nullptr) {
-        visit(*rings_[shard]);
+    for (std::uint32_t giver = 0; giver < givers_; ++giver) {
+      if (rings_[giver] != nullptr) {
+        visit(*rings_[giver], giver);
       }
     }
   }
 
  private:
   Wake wake_;
-  std::uint32_t count_ = 0;
-  std::array<std::unique_ptr<HandOver>, shards_max> rings_;
+  std::uint32_t givers_ = 0;
+  std::array<std::unique_ptr<HandOver>, shards_max + 1> rings_;
   alignas(64) std::atomic<bool> sleeps_{false};
+  std::atomic<bool> crowded_{false};
 };
 
 }  // namespace wgring::tun

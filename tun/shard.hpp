@@ -54,10 +54,8 @@ class ShardContext {
 
   void flush() noexcept { flush_(owner_); }
   // nullptr: none. The pairs are a loan until they are replaced; on return the old ones are let
-  // go. The door: UdpGroup::door_of().
-  void set_sockets(const UdpPair* sockets, const UdpPair* door = nullptr) noexcept {
-    set_sockets_(owner_, sockets, door);
-  }
+  // go.
+  void set_sockets(const UdpPair* sockets) noexcept { set_sockets_(owner_, sockets); }
 
  private:
   friend class ShardThread;
@@ -65,7 +63,7 @@ class ShardContext {
       : device(the_device), now(the_now), outbox(the_outbox) {}
   void* owner_ = nullptr;
   void (*flush_)(void*) noexcept = nullptr;
-  void (*set_sockets_)(void*, const UdpPair*, const UdpPair*) noexcept = nullptr;
+  void (*set_sockets_)(void*, const UdpPair*) noexcept = nullptr;
 };
 
 struct HandOverCounters {

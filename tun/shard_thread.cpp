@@ -1,6 +1,5 @@
 #include "tun/shard_thread.hpp"
 
-#include <algorithm>
 #include <span>
 
 #include <errno.h>
@@ -8,6 +7,7 @@
 #include <signal.h>
 
 #include "crypto/self_test.hpp"
+#include "noise/constants.hpp"
 #include "tun/clock.hpp"
 
 namespace wgring::tun {
@@ -57,14 +57,7 @@ ShardThread::~ShardThread() {
 
 void ShardThread::run_task(TaskFunction function, void* task) noexcept {
   WG_ASSERT(started_ && ::pthread_equal(::pthread_self(), thread_) == 0);
-  const std::lock_guard lock(callers_);
-  const Task entry{.function = function, .task = task};
-  const std::uint32_t done = tasks_done_.load(std::memory_order_relaxed);
-  // Pairs with the acquire in serve_task().
-  task_.store(&entry, std::memory_order_release);
-  inlet_->wake();
-  // Pairs with the release in serve_task(): what the task wrote is seen.
-  tasks_done_.wait(done, std::memory_order_acquire);
+  tasks_.run(function, task, [this] { inlet_->wake(); });
 }
 
 Notices ShardThread::take_notices() noexcept {
@@ -184,21 +177,16 @@ void ShardThread::run(E& engine) noexcept {
 template <Engine E>
 void ShardThread::turn(E& engine) noexcept {
   turns_ += 1;
-  engine.arm(open_door());
-  Instant due = device_->next_deadline().at;
-  if (engine.strangers_wait()) {
-    due = std::min(due, door_next_);
-  }
+  engine.arm();
+  const Instant due = device_->next_deadline().at;
   if (due > now_.boottime && engine.may_sleep() && inlet_->begin_sleep()) {
     waits_ += 1;
     engine.wait(due);
     inlet_->end_sleep();
   }
   inbox_.clear();
-  const std::uint64_t strangers_before = engine.counters().strangers_received;
   engine.reap(inbox_);
   refresh_now();
-  shut_door(engine.counters().strangers_received - strangers_before);
   if (!inbox_.wilds.empty() || !inbox_.plains.empty()) {
     lanes_.note_turn();
   }
@@ -206,16 +194,6 @@ void ShardThread::turn(E& engine) noexcept {
   take_handed(engine);
   run_deadlines(engine);
   serve_task(engine);
-}
-
-std::size_t ShardThread::open_door() const noexcept {
-  return device_->beside_data() && now_.boottime < door_next_ ? 0 : strangers_per_turn;
-}
-
-void ShardThread::shut_door(std::uint64_t strangers) noexcept {
-  if (strangers > 0) {
-    door_next_ = now_.boottime + door_period * (1 + (strangers - 1) / strangers_per_turn);
-  }
 }
 
 template <Engine E>
@@ -242,21 +220,42 @@ void ShardThread::deliver_plains(E& engine, std::span<const noise::Plain> plains
 // One batch of each: the others of this turn are not kept waiting.
 template <Engine E>
 void ShardThread::take_handed(E& engine) noexcept {
-  inlet_->for_each([&](HandOver& ring) {
+  inlet_->for_each([&](HandOver& ring, std::uint32_t giver) {
     if (ring.empty()) {
       return;  // and its giver's cache line is left alone
     }
     ring.take(handed_);
-    hand_over_.taken += handed_.plains.size() + handed_.initiations.size();
+    const bool of_a_shard = giver < setup_.place.inlets.size();
+    hand_over_.taken += of_a_shard ? handed_.plains.size() + handed_.initiations.size() : 0;
     if (!handed_.initiations.empty()) {
       device_->on_initiations({handed_.initiations.begin(), handed_.initiations.size()}, now_,
                               outbox_);
       submit(engine);
     }
+    for (const StrayDatagram& stray : handed_.strays) {
+      deliver_stray(engine, stray);
+    }
     deliver_plains(engine, {handed_.plains.begin(), handed_.plains.size()});
     ring.release();
     handed_.clear();
   });
+  inlet_->set_crowded(device_->handshakes_waiting() >= noise::under_load_handshakes);
+}
+
+template <Engine E>
+void ShardThread::deliver_stray(E& engine, const StrayDatagram& stray) noexcept {
+  noise::Wild wild{.slot = pools_.trains().take(),
+                   .bytes = stray.bytes,
+                   .source = stray.source,
+                   .destination = stray.destination,
+                   .ecn = stray.ecn};
+  if (!wild.slot) {
+    hand_over_.full += 1;
+    return;
+  }
+  copy_bytes(wild.slot.bytes(), Bytes{stray.message}.first(stray.bytes));
+  device_->on_udp({&wild, 1}, now_, outbox_);
+  submit(engine);
 }
 
 // Copies: the bytes of TUN are a loan until the next arm().
@@ -296,31 +295,24 @@ void ShardThread::run_deadlines(E& engine) noexcept {
 
 template <Engine E>
 void ShardThread::serve_task(E& engine) noexcept {
-  // Pairs with the release in run_task().
-  const Task* const task = task_.load(std::memory_order_acquire);
-  if (task == nullptr) {
-    return;
-  }
-  task_.store(nullptr, std::memory_order_relaxed);
-  struct Owner {
-    ShardThread* shard;
-    E* engine;
-  } owner{this, &engine};
-  refresh_now();
-  ShardContext context(*device_, now_, outbox_);
-  context.owner_ = &owner;
-  context.flush_ = [](void* at) noexcept {
-    auto* const to = static_cast<Owner*>(at);
-    to->shard->submit(*to->engine);
-  };
-  context.set_sockets_ = [](void* at, const UdpPair* sockets, const UdpPair* door) noexcept {
-    static_cast<Owner*>(at)->engine->set_sockets(sockets, door);
-  };
-  task->function(task->task, context);
-  submit(engine);
-  // Pairs with the acquire in run_task(), after which `task` is no more.
-  tasks_done_.fetch_add(1, std::memory_order_release);
-  tasks_done_.notify_one();
+  tasks_.serve([&](const TaskSlot<ShardContext>::Task& task) {
+    struct Owner {
+      ShardThread* shard;
+      E* engine;
+    } owner{this, &engine};
+    refresh_now();
+    ShardContext context(*device_, now_, outbox_);
+    context.owner_ = &owner;
+    context.flush_ = [](void* at) noexcept {
+      auto* const to = static_cast<Owner*>(at);
+      to->shard->submit(*to->engine);
+    };
+    context.set_sockets_ = [](void* at, const UdpPair* sockets) noexcept {
+      static_cast<Owner*>(at)->engine->set_sockets(sockets);
+    };
+    task.function(task.task, context);
+    submit(engine);
+  });
 }
 
 template <Engine E>
@@ -342,7 +334,7 @@ void ShardThread::submit(E& engine) noexcept {
 
 template <Engine E>
 void ShardThread::run_without_engine(E& engine) noexcept {
-  engine.set_sockets(nullptr, nullptr);
+  engine.set_sockets(nullptr);
   while (!stopping()) {
     pollfd wake{.fd = inlet_->wake_fd(), .events = POLLIN, .revents = 0};
     static_cast<void>(::poll(&wake, 1, -1));

@@ -1,14 +1,13 @@
 // ShardThread: what is behind Shard; the loop of the data path.
 //
 // One turn:  1 arm   2 sleep if nothing is due   3 reap   4 core: UDP, then TUN, then what other
-//            shards left, then deadlines   5 a task of the control thread
+//            shards and the door left, then deadlines   5 a task of the control thread
 // After each call into the core its effects are submitted before anything else happens.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 
 #include <pthread.h>
@@ -19,6 +18,7 @@
 #include "tun/inlet.hpp"
 #include "tun/shard.hpp"
 #include "tun/spsc_ring.hpp"
+#include "tun/task_slot.hpp"
 #include "tun/train_pool.hpp"
 #include "tun/wake.hpp"
 
@@ -44,14 +44,8 @@ class ShardThread {
  private:
   // A wake-up that finds more due than this goes on in the next turn, after packets.
   static constexpr int deadlines_per_turn_max = 4;
-  // Strangers are let in together, so that between them data comes in full batches.
-  static constexpr Duration door_period = std::chrono::milliseconds{1};
   static constexpr std::size_t event_queue_max = Notices::events_max;
 
-  struct Task {
-    TaskFunction function;
-    void* task;
-  };
   enum class Phase : std::uint32_t { opening, running, failed };
 
   // --- shard thread ---
@@ -61,16 +55,14 @@ class ShardThread {
   void run(E& engine) noexcept;
   template <Engine E>
   void turn(E& engine) noexcept;
-  // How many strangers this turn may take.
-  [[nodiscard]] std::size_t open_door() const noexcept;
-  // By how many came in, as a train stands for many.
-  void shut_door(std::uint64_t strangers) noexcept;
   template <Engine E>
   void deliver_inbox(E& engine) noexcept;
   template <Engine E>
   void deliver_plains(E& engine, std::span<const noise::Plain> plains) noexcept;
   template <Engine E>
   void take_handed(E& engine) noexcept;
+  template <Engine E>
+  void deliver_stray(E& engine, const StrayDatagram& stray) noexcept;
   void hand_over() noexcept;
   template <Engine E>
   void run_deadlines(E& engine) noexcept;
@@ -101,7 +93,6 @@ class ShardThread {
   HandOver::Batch handed_;
   HandOverCounters hand_over_;
   Now now_{};
-  Instant door_next_{};  // beside data strangers wait until then
   std::uint64_t turns_ = 0;
   std::uint64_t waits_ = 0;
   bool failed_ = false;  // a fatal note was published
@@ -112,10 +103,7 @@ class ShardThread {
   std::atomic<Phase> phase_{Phase::opening};
   Error open_error_;
 
-  // One task at a time: the caller waits for it anyway.
-  std::mutex callers_;
-  std::atomic<const Task*> task_{nullptr};
-  std::atomic<std::uint32_t> tasks_done_{0};
+  TaskSlot<ShardContext> tasks_;
 
   SpscRing<noise::Event, event_queue_max> events_;
   std::atomic<std::uint64_t> events_lost_{0};

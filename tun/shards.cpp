@@ -13,7 +13,8 @@ Result<std::unique_ptr<Shards>> Shards::start(const ShardSetup& setup,
   std::unique_ptr<Shards> shards(new Shards(queues.size()));
   const auto count = static_cast<std::uint32_t>(queues.size());
   for (std::uint32_t i = 0; i < count; ++i) {
-    if (const Status opened = shards->inlets_[i].open(i, count); !opened) {
+    const std::uint32_t givers = i == 0 ? count + 1 : count;
+    if (const Status opened = shards->inlets_[i].open(i, givers); !opened) {
       return std::unexpected(opened.error());
     }
   }
@@ -30,7 +31,23 @@ Result<std::unique_ptr<Shards>> Shards::start(const ShardSetup& setup,
     }
     shards->shards_.push_back(std::move(*started));
   }
+  Result<std::unique_ptr<Door>> door = Door::start({.memory = setup.memory,
+                                                    .entropy = setup.entropy,
+                                                    .inlet = &shards->inlets_[0],
+                                                    .giver = count});
+  if (!door) {
+    return std::unexpected(door.error());
+  }
+  shards->door_ = std::move(*door);
   return shards;
+}
+
+ShardStats Shards::stats(std::uint32_t shard) noexcept {
+  ShardStats stats = shards_[shard]->stats();
+  if (shard == 0) {
+    door_->add_stats(stats);
+  }
+  return stats;
 }
 
 }  // namespace wgring::tun

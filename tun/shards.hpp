@@ -1,5 +1,6 @@
-// Shards: all shards of an interface. Each has a queue of its TUN, a pair of its UDP sockets and a
-// share of its peers; what is for a peer of another is handed over (docs/adr/0009).
+// Shards: all shards of an interface, and the door. Each shard has a queue of its TUN, a pair of
+// its UDP sockets and a share of its peers; what is for a peer of another is handed over
+// (docs/adr/0009). What the door lets in goes to the first.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "tun/door.hpp"
 #include "tun/inlet.hpp"
 #include "tun/shard.hpp"
 
@@ -27,6 +29,9 @@ class Shards {
   }
   [[nodiscard]] std::uint32_t shard_bits() const noexcept { return shard_bits_; }
   [[nodiscard]] Shard& operator[](std::uint32_t shard) noexcept { return *shards_[shard]; }
+  [[nodiscard]] Door& door() noexcept { return *door_; }
+  // Of one; what the door did counts as the first's.
+  [[nodiscard]] ShardStats stats(std::uint32_t shard) noexcept;
   // On the thread of each, one after the other.
   template <typename Task>
   void call_each(Task&& task) {
@@ -41,6 +46,7 @@ class Shards {
   std::uint32_t shard_bits_;
   std::vector<Inlet> inlets_;
   std::vector<std::unique_ptr<Shard>> shards_;
+  std::unique_ptr<Door> door_;
 };
 
 }  // namespace wgring::tun

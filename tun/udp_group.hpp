@@ -10,8 +10,8 @@
 namespace wgring::tun {
 
 // Each shard has a pair of its own. The kernel gives it the answers and the data for its receiver
-// indices (their low bits name it), and all else to the door: a pair more, which the first shard
-// reads at its leisure, so that a flood of initiations fills a buffer of its own. It is a group of
+// indices (their low bits name it), and all else to the door: a pair more, which a thread behind
+// the shards reads, so that a flood of initiations fills a buffer of its own. It is a group of
 // SO_REUSEPORT with a classic BPF program per family, for which one shard alone can do without:
 // where it cannot be had (before Linux 4.5) there is no door, and all comes to that shard's pair.
 // Owner: the control thread; shards use the descriptors of their pair meanwhile.
@@ -23,9 +23,9 @@ class UdpGroup {
                                              ReceiveRuns runs = ReceiveRuns::off);
 
   [[nodiscard]] const UdpPair& of(std::uint32_t shard) const noexcept { return pairs_[shard]; }
-  // nullptr: there is none, or another shard has it.
-  [[nodiscard]] const UdpPair* door_of(std::uint32_t shard) const noexcept {
-    return shard == 0 && pairs_.size() > shard_count_ ? &pairs_.back() : nullptr;
+  // nullptr: there is none.
+  [[nodiscard]] const UdpPair* door() const noexcept {
+    return pairs_.size() > shard_count_ ? &pairs_.back() : nullptr;
   }
   [[nodiscard]] std::uint16_t port() const noexcept { return pairs_.front().port(); }
   [[nodiscard]] std::uint32_t fwmark() const noexcept { return pairs_.front().fwmark(); }

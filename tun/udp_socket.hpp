@@ -11,8 +11,8 @@ namespace wgring::tun {
 // Whether the kernel may hand over runs of datagrams at once (UDP_GRO).
 enum class ReceiveRuns : std::uint8_t { off, on };
 
-// Owner: the control thread, which lends it to the engine. Order: a replacement is opened before
-// the old pair is closed, and the old one is closed only after the engine let go of it
+// Owner: the control thread, which lends it to an engine or the door. Order: a replacement is
+// opened before the old pair is closed, and the old one is closed only after they let go of it
 // (set_sockets). The sockets stay in the network namespace in which they were opened.
 class UdpPair {
  public:

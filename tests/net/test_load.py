@@ -107,6 +107,21 @@ def test_a_flood_of_initiations_does_not_stop_the_tunnel(pair):
     assert right.view(left).latest_handshake == handshake, "the session was given up"
 
 
+def test_a_new_peer_gets_in_beside_a_flood_and_data(pair, ours):
+    """How many initiations it takes is what `./dev load flood` measures."""
+    left, right, third = pair.left, pair.right, End(pair.lab, "third", 3, ours)
+    right.space.wire(third.space, "eth2", "eth0", 1500)
+    right.space.address("eth2", "10.2.0.2/24")
+    third.space.address("eth0", "10.2.0.3/24")
+    third.daemon.start()
+    third.up(1420)
+    ping(left.space, right.inner4, count=1, wait=5)
+    with flooded(pair), saturated(left.space, right.space, right.inner4, "-b", "20M", seconds=60):
+        right.add_peer(third)
+        third.add_peer(right, more=f"persistent-keepalive 1 endpoint 10.2.0.2:{right.port}")
+        wait_for(lambda: third.view(right).latest_handshake, "a handshake", timeout=40)
+
+
 def test_every_mtu_is_survived_under_load(pair):
     left, right = pair.left, pair.right
     ping(left.space, right.inner4, count=1, wait=5)

@@ -85,7 +85,7 @@ class EngineErrorsTest : public EngineRig<E> {
     this->got_udp_.clear();
     this->got_tun_.clear();
     this->open_engine();
-    this->engine_->set_sockets(&this->pair_, nullptr);
+    this->engine_->set_sockets(&this->pair_);
   }
   void end() {
     expect_all_goes_on();

@@ -100,7 +100,7 @@ class EngineRig : public SpaceTest {
     auto pair = UdpPair::open(0, 0, with_offloads_ ? ReceiveRuns::on : ReceiveRuns::off);
     ASSERT_TRUE(pair) << pair.error().what;
     pair_ = std::move(*pair);
-    engine_->set_sockets(&pair_, nullptr);
+    engine_->set_sockets(&pair_);
   }
   void TearDown() override {
     inbox_.clear();
@@ -125,7 +125,7 @@ class EngineRig : public SpaceTest {
 
   // One turn: what has come is appended to got_udp_ and got_tun_.
   void turn(Duration patience = std::chrono::milliseconds{20}) {
-    engine_->arm(strangers_max_);
+    engine_->arm();
     if (engine_->may_sleep()) {
       engine_->wait(read_clock().boottime + patience);
     }
@@ -134,7 +134,7 @@ class EngineRig : public SpaceTest {
   // What the engine keeps of an outbox goes with the next look.
   void submit() {
     engine_->submit(outbox_);
-    engine_->arm(strangers_max_);
+    engine_->arm();
     collect();
   }
   void collect() {
@@ -238,7 +238,6 @@ class EngineRig : public SpaceTest {
   bool gone_ = false;
   std::vector<noise::LocalSource> refused_;
   bool fatal_ = false;
-  std::size_t strangers_max_ = strangers_per_turn;
 };
 
 }  // namespace wgring::tun::test

@@ -208,7 +208,7 @@ TYPED_TEST(EngineTunTest, TheEndOfTheInterfaceIsToldOnce) {
   EXPECT_FALSE(this->fatal_);
   EXPECT_EQ(this->engine_->counters().tun_after_end, 1U);
   // It sleeps, and the sockets go on.
-  this->engine_->arm(strangers_per_turn);
+  this->engine_->arm();
   EXPECT_TRUE(this->engine_->may_sleep());
   peer.send("127.0.0.1", this->pair_.port(), "still here");
   EXPECT_TRUE(this->turn_until([&] { return !this->got_udp_.empty(); }));
@@ -226,7 +226,7 @@ TYPED_TEST(EngineTunTest, AWriteSeesTheEndOfTheInterfaceToo) {
 
 TYPED_TEST(EngineTunTest, WaitEndsAtTheDeadlineAndNotBefore) {
   for (const Duration length : {Duration{1ms}, Duration{30ms}, Duration{5ms}}) {
-    this->engine_->arm(strangers_per_turn);
+    this->engine_->arm();
     ASSERT_TRUE(this->engine_->may_sleep());
     const Instant deadline = read_clock().boottime + length;
     Instant now{};
@@ -234,7 +234,7 @@ TYPED_TEST(EngineTunTest, WaitEndsAtTheDeadlineAndNotBefore) {
       this->engine_->wait(deadline);
       this->engine_->reap(this->inbox_);
       this->inbox_.clear();
-      this->engine_->arm(strangers_per_turn);
+      this->engine_->arm();
       now = read_clock().boottime;
     } while (now < deadline && this->engine_->may_sleep());
     EXPECT_GE(now, deadline);
@@ -244,7 +244,7 @@ TYPED_TEST(EngineTunTest, WaitEndsAtTheDeadlineAndNotBefore) {
 
 TYPED_TEST(EngineTunTest, AnIdleEngineSleepsThrough) {
   this->turn(1ms);
-  this->engine_->arm(strangers_per_turn);
+  this->engine_->arm();
   const Instant start = read_clock().boottime;
   this->engine_->wait(start + 60ms);
   EXPECT_GE(read_clock().boottime, start + 60ms);
@@ -258,7 +258,7 @@ TYPED_TEST(EngineTunTest, WakeEndsAWaitWithoutDeadline) {
     });
     this->woken_ = false;
     while (!this->woken_) {
-      this->engine_->arm(strangers_per_turn);
+      this->engine_->arm();
       if (this->engine_->may_sleep()) {
         this->engine_->wait(never);
       }
@@ -273,7 +273,7 @@ TYPED_TEST(EngineTunTest, WakeEndsAWaitWithoutDeadline) {
 TYPED_TEST(EngineTunTest, AWaitEndsWhenPacketsCome) {
   const Peer peer("127.0.0.1");
   const Peer host("10.9.0.1");
-  this->engine_->arm(strangers_per_turn);
+  this->engine_->arm();
   std::thread later([&] {
     std::this_thread::sleep_for(20ms);
     peer.send("127.0.0.1", this->pair_.port(), "x");
@@ -281,7 +281,7 @@ TYPED_TEST(EngineTunTest, AWaitEndsWhenPacketsCome) {
   this->engine_->wait(never);
   later.join();
   EXPECT_TRUE(this->turn_until([&] { return this->got_udp_.size() == 1; }));
-  this->engine_->arm(strangers_per_turn);
+  this->engine_->arm();
   std::thread again([&] {
     std::this_thread::sleep_for(20ms);
     host.send("10.9.0.2", 9, "y");
@@ -298,7 +298,7 @@ TYPED_TEST(EngineTunTest, ASignalEndsAWaitAndIsNothingElse) {
   const Target self;
   this->turn(1ms);
   for (int i = 0; i < 20; ++i) {
-    this->engine_->arm(strangers_per_turn);
+    this->engine_->arm();
     ASSERT_TRUE(this->engine_->may_sleep());
     std::atomic<bool> over{false};
     std::thread other([&] {
@@ -344,7 +344,7 @@ TYPED_TEST(EngineTunTest, SignalsDoNotMoveTheDeadline) {
   });
   int waits = 0;
   do {
-    this->engine_->arm(strangers_per_turn);
+    this->engine_->arm();
     EXPECT_TRUE(this->engine_->may_sleep());
     this->engine_->wait(deadline);
     waits += 1;
@@ -388,7 +388,7 @@ TYPED_TEST(EngineTunTest, EndingInTheMiddleReturnsEverySlot) {
   }
   this->add_delivers({inner_udp(1, "x")});
   this->submit();
-  this->engine_->arm(strangers_per_turn);
+  this->engine_->arm();
   // TearDown ends the engine and counts slots.
 }
 

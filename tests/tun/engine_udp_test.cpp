@@ -22,7 +22,7 @@ class EngineUdpTest : public EngineRig<E> {
       std::is_same_v<E, UringEngine> || std::is_same_v<E, UringNarrowEngine>;
 
   void see_without_reaping() {
-    this->engine_->arm(strangers_per_turn);
+    this->engine_->arm();
     this->engine_->wait(read_clock().boottime + 1s);
   }
 };
@@ -311,13 +311,13 @@ TYPED_TEST(EngineUdpTest, BeyondTheBacklogDatagramsAreDroppedAndCounted) {
   const EngineCounters& counters = this->engine_->counters();
   EXPECT_EQ(counters.udp_sent + counters.udp_backlog_full + SendQueue::packets_max, total);
   // What is left goes with the sockets.
-  this->engine_->set_sockets(nullptr, nullptr);
+  this->engine_->set_sockets(nullptr);
   EXPECT_EQ(counters.udp_no_socket, SendQueue::packets_max);
 }
 
 TYPED_TEST(EngineUdpTest, WithoutSocketsDatagramsAreDroppedAndCounted) {
   this->turn();
-  this->engine_->set_sockets(nullptr, nullptr);
+  this->engine_->set_sockets(nullptr);
   this->add_train({.remote = to_loopback(noise::Family::v4, 9), .source = {}}, {"a", "b"},
                   this->pools_.trains());
   this->add_datagram(to_loopback(noise::Family::v6, 9), "c");
@@ -345,7 +345,7 @@ TYPED_TEST(EngineUdpTest, WithoutASocketOfItsFamilyADatagramIsDroppedAndCounted)
                   ASSERT_TRUE(opened) << opened.error().what;
                   one = std::move(*opened);
                 });
-    this->engine_->set_sockets(&one, nullptr);
+    this->engine_->set_sockets(&one);
     this->pair_ = std::move(one);
     this->add_train({.remote = to_loopback(absent, peer.port()), .source = {}}, {"a", "b"},
                     this->pools_.trains());
@@ -405,7 +405,7 @@ TYPED_TEST(EngineUdpTest, WhatIsKeptLeavesBeforeTheSocketsGo) {
   this->turn(1ms);
   this->add_datagram(to_loopback(noise::Family::v4, peer.port()), "last");
   this->engine_->submit(this->outbox_);
-  this->engine_->set_sockets(nullptr, nullptr);
+  this->engine_->set_sockets(nullptr);
   EXPECT_EQ(peer.receive(), "last");
   EXPECT_EQ(this->engine_->counters().udp_no_socket, 0U);
 }
@@ -428,7 +428,7 @@ TYPED_TEST(EngineUdpTest, WhatTheOldSocketsBroughtIsKept) {
   this->see_without_reaping();
   auto next = UdpPair::open(0, 0);
   ASSERT_TRUE(next);
-  this->engine_->set_sockets(&*next, nullptr);
+  this->engine_->set_sockets(&*next);
   this->pair_ = std::move(*next);
   peer.send("127.0.0.1", this->pair_.port(), "new");
   ASSERT_TRUE(
@@ -463,7 +463,7 @@ TYPED_TEST(EngineUdpTest, DropsOfTheOldSocketsAreNotThoseOfTheNew) {
   this->see_without_reaping();
   auto next = UdpPair::open(0, 0);
   ASSERT_TRUE(next);
-  this->engine_->set_sockets(&*next, nullptr);
+  this->engine_->set_sockets(&*next);
   this->pair_ = std::move(*next);
   lost += overflow(60);
   peer.send("127.0.0.1", this->pair_.port(), "new");
@@ -477,7 +477,7 @@ TYPED_TEST(EngineUdpTest, SocketsAreReplacedWhileReceivesAreInFlight) {
     this->turn(0ms);
     auto next = UdpPair::open(0, 0);
     ASSERT_TRUE(next);
-    this->engine_->set_sockets(&*next, nullptr);
+    this->engine_->set_sockets(&*next);
     const std::uint16_t old_port = this->pair_.port();
     this->pair_ = std::move(*next);  // closes the old ones
     // Nothing holds the old port any more.
@@ -506,7 +506,7 @@ TYPED_TEST(EngineUdpTest, ABacklogLeavesByTheNewSockets) {
   ASSERT_GT(this->engine_->counters().send_waits, 0U);
   auto next = UdpPair::open(0, 0);
   ASSERT_TRUE(next);
-  this->engine_->set_sockets(&*next, nullptr);
+  this->engine_->set_sockets(&*next);
   this->pair_ = std::move(*next);
   std::vector<std::string> received;
   EXPECT_TRUE(this->turn_until([&] {

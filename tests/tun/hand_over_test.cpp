@@ -162,7 +162,7 @@ TEST(Inlet, AloneThereIsNothingToWaitFor) {
   Inlet inlet;
   ASSERT_TRUE(inlet.open(0, 1));
   EXPECT_TRUE(inlet.begin_sleep());
-  inlet.for_each([](HandOver&) { FAIL(); });
+  inlet.for_each([](HandOver&, std::uint32_t) { FAIL(); });
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ constexpr int door = 1 << bits;
 int arrived(const UdpGroup& group, bool v6) {
   std::array<pollfd, door + 1> fds{};
   for (std::uint32_t i = 0; i < fds.size(); ++i) {
-    const UdpPair& pair = i == door ? *group.door_of(0) : group.of(i);
+    const UdpPair& pair = i == door ? *group.door() : group.of(i);
     fds[i] = {.fd = v6 ? pair.v6() : pair.v4(), .events = POLLIN, .revents = 0};
   }
   if (::poll(fds.data(), fds.size(), 2000) != 1) {
@@ -78,8 +78,7 @@ TEST_F(UdpGroupTest, AllSendFromTheOnePort) {
     EXPECT_EQ(group->of(i).port(), group->port());
     EXPECT_EQ(group->of(i).fwmark(), 0x51U);
   }
-  ASSERT_NE(group->door_of(0), nullptr);
-  EXPECT_EQ(group->door_of(1), nullptr) << "it is the first shard's";
+  ASSERT_NE(group->door(), nullptr);
 }
 
 TEST_F(UdpGroupTest, APortThatSomeoneHasIsRefusedAlsoIfTheyWouldShareIt) {
@@ -97,7 +96,7 @@ TEST_F(UdpGroupTest, APortThatSomeoneHasIsRefusedAlsoIfTheyWouldShareIt) {
 TEST_F(UdpGroupTest, OneShardHasADoorToo) {
   const auto group = UdpGroup::open(0, 0, 0);
   ASSERT_TRUE(group);
-  ASSERT_NE(group->door_of(0), nullptr);
+  ASSERT_NE(group->door(), nullptr);
   for (const bool v6 : {false, true}) {
     const char* const address = v6 ? "::1" : "127.0.0.1";
     const Peer peer(address);
@@ -107,7 +106,7 @@ TEST_F(UdpGroupTest, OneShardHasADoorToo) {
       char byte = 0;
       return ::poll(&at, 1, 2000) == 1 && ::recv(at.fd, &byte, 1, MSG_DONTWAIT) == 1;
     };
-    EXPECT_TRUE(gets(*group->door_of(0), message(noise::MessageType::initiation, 148, 4, 1)));
+    EXPECT_TRUE(gets(*group->door(), message(noise::MessageType::initiation, 148, 4, 1)));
     EXPECT_TRUE(gets(group->of(0), message(noise::MessageType::response, 92, 8, 0xffffffffU)));
     EXPECT_TRUE(gets(group->of(0), message(noise::MessageType::data, 32, 4, 0xffffffffU)));
   }
@@ -117,8 +116,8 @@ TEST_F(UdpGroupTest, OneShardHasADoorToo) {
 TEST_F(UdpGroupTest, AllTakeRunsOrNone) {
   for (const ReceiveRuns runs : {ReceiveRuns::off, ReceiveRuns::on}) {
     const auto group = UdpGroup::open(0, 0, 0, runs);
-    ASSERT_TRUE(group && group->door_of(0) != nullptr);
-    for (const int fd : {group->of(0).v4(), group->door_of(0)->v4(), group->door_of(0)->v6()}) {
+    ASSERT_TRUE(group && group->door() != nullptr);
+    for (const int fd : {group->of(0).v4(), group->door()->v4(), group->door()->v6()}) {
       int joins = -1;
       socklen_t bytes = sizeof joins;
       ASSERT_EQ(::getsockopt(fd, IPPROTO_UDP, UDP_GRO, &joins, &bytes), 0);
@@ -134,7 +133,7 @@ TEST_F(UdpGroupTest, TheMarkIsSetOnAll) {
   for (std::uint32_t i = 0; i < 1U << bits; ++i) {
     EXPECT_EQ(group->of(i).fwmark(), 7U);
   }
-  EXPECT_EQ(group->door_of(0)->fwmark(), 7U);
+  EXPECT_EQ(group->door()->fwmark(), 7U);
 }
 
 }  // namespace

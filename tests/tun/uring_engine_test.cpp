@@ -203,7 +203,7 @@ TEST_F(UringEnterTest, AnEnterThatIsPutOffIsMadeAgain) {
     with_failing_enter([&](FailingCall& enter) {
       const Peer peer("127.0.0.1");
       const Peer host("10.9.0.1");
-      engine_->set_sockets(&pair_, nullptr);
+      engine_->set_sockets(&pair_);
       for (int round = 0; round < 2; ++round) {
         turn(1ms);
         add_datagram(to_loopback(noise::Family::v4, peer.port()), "1");
@@ -245,7 +245,7 @@ TEST_F(UringEnterTest, TheEndComesWithReadsAndEffectsInTheRing) {
     with_failing_enter([&](FailingCall& enter) {
       const Peer peer("127.0.0.1");
       const Peer host("10.9.0.1");
-      engine_->set_sockets(&pair_, nullptr);
+      engine_->set_sockets(&pair_);
       turn(1ms);  // reads wait in the ring, and effects are kept for the next look
       const auto add_effects = [&] {
         add_datagram(to_loopback(noise::Family::v4, peer.port()), "1");
@@ -259,9 +259,9 @@ TEST_F(UringEnterTest, TheEndComesWithReadsAndEffectsInTheRing) {
       collect();
       EXPECT_TRUE(inbox_.notes.fatal);
       add_effects();
-      engine_->arm(strangers_per_turn);
-      engine_->set_sockets(&pair_, nullptr);
-      engine_->set_sockets(nullptr, nullptr);
+      engine_->arm();
+      engine_->set_sockets(&pair_);
+      engine_->set_sockets(nullptr);
     });
   }
 }

@@ -1,5 +1,7 @@
 #include "tun/engine/counters.hpp"
 
+#include <iterator>
+
 #include <errno.h>
 
 namespace wgring::tun {
@@ -38,6 +40,18 @@ IoError classify_errno(int errno_value) noexcept {
   }
 }
 
+bool blames_source(int errno_value) noexcept {
+  switch (errno_value) {
+    case EINVAL:
+    case EADDRNOTAVAIL:
+    case ENETUNREACH:
+    case ENODEV:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::string_view io_error_name(IoError error) noexcept {
   switch (error) {
     case IoError::no_buffers:
@@ -69,6 +83,52 @@ std::string_view io_error_name(IoError error) noexcept {
       break;
   }
   return "other";
+}
+
+IoErrors& IoErrors::operator+=(const IoErrors& more) noexcept {
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    packets[i] += more.packets[i];
+  }
+  return *this;
+}
+
+EngineCounters& EngineCounters::operator+=(const EngineCounters& more) noexcept {
+  using Number = std::uint64_t EngineCounters::*;
+  using Errors = IoErrors EngineCounters::*;
+  constexpr Number numbers[] = {&EngineCounters::udp_received,
+                                &EngineCounters::udp_sent,
+                                &EngineCounters::tun_read,
+                                &EngineCounters::tun_written,
+                                &EngineCounters::udp_truncated,
+                                &EngineCounters::udp_no_buffer,
+                                &EngineCounters::udp_backlog_full,
+                                &EngineCounters::udp_no_socket,
+                                &EngineCounters::udp_kernel_dropped,
+                                &EngineCounters::door_dropped,
+                                &EngineCounters::door_full,
+                                &EngineCounters::tun_after_end,
+                                &EngineCounters::sources_refused,
+                                &EngineCounters::receive_ring_empty,
+                                &EngineCounters::send_waits,
+                                &EngineCounters::trains_sent,
+                                &EngineCounters::trains_received,
+                                &EngineCounters::strangers_received,
+                                &EngineCounters::strangers_let_in,
+                                &EngineCounters::super_packets_read,
+                                &EngineCounters::super_packets_written,
+                                &EngineCounters::segmentation_refused,
+                                &EngineCounters::joining_refused};
+  constexpr Errors errors[] = {&EngineCounters::send_errors, &EngineCounters::receive_errors,
+                               &EngineCounters::tun_errors};
+  static_assert(sizeof(EngineCounters) ==
+                std::size(numbers) * sizeof(std::uint64_t) + std::size(errors) * sizeof(IoErrors));
+  for (const Number number : numbers) {
+    this->*number += more.*number;
+  }
+  for (const Errors kind : errors) {
+    this->*kind += more.*kind;
+  }
+  return *this;
 }
 
 std::uint64_t IoErrors::sum() const noexcept {

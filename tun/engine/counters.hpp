@@ -28,6 +28,8 @@ enum class IoError : std::uint8_t {
 inline constexpr std::size_t io_error_count = static_cast<std::size_t>(IoError::count);
 
 [[nodiscard]] IoError classify_errno(int errno_value) noexcept;
+// A send from a certain address may have been refused for that address' sake.
+[[nodiscard]] bool blames_source(int errno_value) noexcept;
 // The enumerator's own name, for statistics.
 [[nodiscard]] std::string_view io_error_name(IoError) noexcept;
 
@@ -36,6 +38,7 @@ struct IoErrors {
   void add(int errno_value, std::uint64_t n = 1) noexcept {
     packets[static_cast<std::size_t>(classify_errno(errno_value))] += n;
   }
+  IoErrors& operator+=(const IoErrors& more) noexcept;
   [[nodiscard]] std::uint64_t operator[](IoError error) const noexcept {
     return packets[static_cast<std::size_t>(error)];
   }
@@ -54,6 +57,7 @@ struct EngineCounters {
   std::uint64_t udp_no_socket = 0;       // no socket of that family
   std::uint64_t udp_kernel_dropped = 0;  // SO_RXQ_OVFL, of the present sockets
   std::uint64_t door_dropped = 0;   // likewise, of the door: initiations, and what is no message
+  std::uint64_t door_full = 0;      // let in there, but the shard had not made room
   std::uint64_t tun_after_end = 0;  // for TUN, after the interface went
   IoErrors send_errors;
   IoErrors receive_errors;
@@ -65,10 +69,13 @@ struct EngineCounters {
   std::uint64_t trains_sent = 0;         // messages that stood for several datagrams
   std::uint64_t trains_received = 0;
   std::uint64_t strangers_received = 0;  // of udp_received, at the door
+  std::uint64_t strangers_let_in = 0;    // of those
   std::uint64_t super_packets_read = 0;  // of TUN, each of several segments
   std::uint64_t super_packets_written = 0;
   std::uint64_t segmentation_refused = 0;  // a train was sent again, one by one
   std::uint64_t joining_refused = 0;       // a super-packet was written again, one by one
+
+  EngineCounters& operator+=(const EngineCounters& more) noexcept;
 };
 
 }  // namespace wgring::tun

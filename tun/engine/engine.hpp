@@ -1,7 +1,6 @@
 // The seam between the shard and the kernel: five verbs, the same for every engine.
 //
-//   arm     give the kernel what it needs to receive; packets of the last reap end here. How many
-//           strangers this turn may take
+//   arm     give the kernel what it needs to receive; packets of the last reap end here
 //   submit  give the kernel what the core wants sent and delivered, at the latest with the next
 //           wait() or reap()
 //   reap    take what has arrived, never waiting
@@ -53,10 +52,6 @@ struct Notes {
   }
 };
 
-// Of the door, in one turn.
-inline constexpr std::size_t strangers_per_turn = 32;
-static_assert(strangers_per_turn < noise::wild_batch_max);
-
 // What one turn brings. Order: datagrams of one socket and packets of TUN are as they arrived.
 struct Inbox {
   FixedVector<noise::Wild, noise::wild_batch_max> wilds;
@@ -76,24 +71,20 @@ struct Inbox {
 // Slots of the outbox are the engine's until the kernel has them; the destructor cancels what is
 // in flight and returns all.
 template <typename E>
-concept Engine =
-    requires(E engine, const EngineSetup& setup, const UdpPair* sockets, noise::Outbox& outbox,
-             Inbox& inbox, std::size_t strangers_max, Instant deadline) {
-      { engine.open(setup) } -> std::same_as<Status>;
-      // nullptr: none, what waits to be sent is dropped. On return nothing of the old pairs is in
-      // use. The second is the door, from which is only received, or nullptr.
-      { engine.set_sockets(sockets, sockets) } -> std::same_as<void>;
-      // 0: what comes to the door waits, and keeps nobody from sleeping.
-      { engine.arm(strangers_max) } -> std::same_as<void>;
-      // Takes all transmits and delivers and clears the outbox.
-      { engine.submit(outbox) } -> std::same_as<void>;
-      // The inbox is empty.
-      { engine.reap(inbox) } -> std::same_as<void>;
-      { engine.may_sleep() } -> std::same_as<bool>;
-      // Someone is known to be at the door.
-      { engine.strangers_wait() } -> std::same_as<bool>;
-      { engine.wait(deadline) } -> std::same_as<void>;
-      { engine.counters() } -> std::same_as<const EngineCounters&>;
-    };
+concept Engine = requires(E engine, const EngineSetup& setup, const UdpPair* sockets,
+                          noise::Outbox& outbox, Inbox& inbox, Instant deadline) {
+  { engine.open(setup) } -> std::same_as<Status>;
+  // nullptr: none, what waits to be sent is dropped. On return nothing of the old pairs is in
+  // use.
+  { engine.set_sockets(sockets) } -> std::same_as<void>;
+  { engine.arm() } -> std::same_as<void>;
+  // Takes all transmits and delivers and clears the outbox.
+  { engine.submit(outbox) } -> std::same_as<void>;
+  // The inbox is empty.
+  { engine.reap(inbox) } -> std::same_as<void>;
+  { engine.may_sleep() } -> std::same_as<bool>;
+  { engine.wait(deadline) } -> std::same_as<void>;
+  { engine.counters() } -> std::same_as<const EngineCounters&>;
+};
 
 }  // namespace wgring::tun

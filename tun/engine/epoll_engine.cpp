@@ -23,33 +23,32 @@ Status EpollEngine::open(const EngineSetup& setup) noexcept {
   }
   Status status = alarm_.open();
   if (status) {
-    status = watch(setup.tun_fd, Source::tun, EPOLLIN);
+    status = watch(setup.tun_fd, Source::tun);
   }
   if (status) {
-    status = watch(setup.wake_fd, Source::wake, EPOLLIN);
+    status = watch(setup.wake_fd, Source::wake);
   }
   if (status) {
-    status = watch(alarm_.fd(), Source::alarm, EPOLLIN);
+    status = watch(alarm_.fd(), Source::alarm);
   }
   return status;
 }
 
-void EpollEngine::set_sockets(const UdpPair* sockets, const UdpPair* door) noexcept {
-  set_door(door);
+void EpollEngine::set_sockets(const UdpPair* sockets) noexcept {
   const std::array<int, 2> fds{sockets == nullptr ? -1 : sockets->v4(),
                                sockets == nullptr ? -1 : sockets->v6()};
   for (std::size_t i = 0; i < sockets_.size(); ++i) {
     Socket& socket = sockets_[i];
-    if (socket.in.fd >= 0) {
-      static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.in.fd, nullptr));
+    if (socket.fd >= 0) {
+      static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.fd, nullptr));
     }
-    socket.in = {.fd = fds[i]};
-    socket.full = false;
+    socket.fd = fds[i];
+    socket.readable = socket.full = false;
+    socket.kernel_drops = 0;
     socket.queue.restart(setup_.segmentation);
-    if (socket.in.fd < 0) {
+    if (socket.fd < 0) {
       counters_.udp_no_socket += socket.queue.clear();
-    } else if (const Status status = watch(socket.in.fd, i == 0 ? Source::v4 : Source::v6, EPOLLIN);
-               !status) {
+    } else if (const Status status = watch(socket.fd, i == 0 ? Source::v4 : Source::v6); !status) {
       notes_.set_fatal(status.error().errno_value, status.error().what);
     } else {
       pump(socket);
@@ -57,25 +56,7 @@ void EpollEngine::set_sockets(const UdpPair* sockets, const UdpPair* door) noexc
   }
 }
 
-void EpollEngine::set_door(const UdpPair* door) noexcept {
-  const std::array<int, 2> fds{door == nullptr ? -1 : door->v4(),
-                               door == nullptr ? -1 : door->v6()};
-  for (std::size_t i = 0; i < doors_.size(); ++i) {
-    if (doors_[i].fd >= 0) {
-      static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, doors_[i].fd, nullptr));
-    }
-    doors_[i] = {.fd = fds[i]};
-    const Status status = fds[i] < 0 ? Status{}
-                                     : watch(fds[i], i == 0 ? Source::door_v4 : Source::door_v6,
-                                             EPOLLIN | EPOLLONESHOT);
-    if (!status) {
-      notes_.set_fatal(status.error().errno_value, status.error().what);
-    }
-  }
-}
-
-void EpollEngine::arm(std::size_t strangers_max) noexcept {
-  strangers_max_ = strangers_max;
+void EpollEngine::arm() noexcept {
   reader_.restart();
   receiver_.refill(*setup_.trains);
 }
@@ -101,24 +82,16 @@ void EpollEngine::reap(Inbox& inbox) noexcept {
   if (tun_readable_) {
     read_tun(inbox);
   }
-  // Whoever had to wait for room in the last batch comes first in this one; strangers have a part
-  // of it to themselves, and no more.
+  // Whoever had to wait for room in the last batch comes first in this one.
   v6_first_ = !v6_first_;
-  if (strangers_max_ > 0) {
-    door_v6_first_ = !door_v6_first_;
-    for (const bool v6 : {door_v6_first_, !door_v6_first_}) {
-      receive_strangers(v6 ? 1 : 0, inbox);
-    }
-  }
   for (const bool v6 : {v6_first_, !v6_first_}) {
-    receive(sockets_[v6 ? 1 : 0].in, inbox.wilds.capacity, counters_.udp_kernel_dropped, inbox);
+    receive(sockets_[v6 ? 1 : 0], inbox);
   }
   inbox.notes = std::exchange(notes_, Notes{});
 }
 
 bool EpollEngine::may_sleep() const noexcept {
-  return !tun_readable_ && !sockets_[0].in.readable && !sockets_[1].in.readable &&
-         (strangers_max_ == 0 || !strangers_wait()) && !notes_.any();
+  return !tun_readable_ && !sockets_[0].readable && !sockets_[1].readable && !notes_.any();
 }
 
 void EpollEngine::wait(Instant deadline) noexcept {
@@ -128,9 +101,9 @@ void EpollEngine::wait(Instant deadline) noexcept {
 
 // --- what epoll says ---
 
-Status EpollEngine::watch(int fd, Source source, std::uint32_t events) noexcept {
+Status EpollEngine::watch(int fd, Source source) noexcept {
   epoll_event event{};
-  event.events = events;
+  event.events = EPOLLIN;
   event.data.u32 = static_cast<std::uint32_t>(source);
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
     return fail(errno, "epoll_ctl(EPOLL_CTL_ADD)");
@@ -149,7 +122,7 @@ void EpollEngine::watch_writable(Socket& socket, bool wanted) noexcept {
     event.events |= EPOLLOUT;
   }
   event.data.u32 = static_cast<std::uint32_t>(&socket == &sockets_[0] ? Source::v4 : Source::v6);
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, socket.in.fd, &event) != 0) {
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, socket.fd, &event) != 0) {
     notes_.set_fatal(errno, "epoll_ctl(EPOLL_CTL_MOD)");
   }
 }
@@ -183,19 +156,13 @@ void EpollEngine::note(std::uint32_t events, Source source) noexcept {
     case Source::alarm:
       alarm_.clear();
       return;
-    case Source::door_v4:
-      doors_[0].readable = true;
-      return;
-    case Source::door_v6:
-      doors_[1].readable = true;
-      return;
     case Source::v4:
     case Source::v6:
       break;
   }
   Socket& socket = sockets_[source == Source::v4 ? 0 : 1];
   if ((events & ~std::uint32_t{EPOLLOUT}) != 0) {
-    socket.in.readable = true;
+    socket.readable = true;
   }
   if ((events & EPOLLOUT) != 0) {
     watch_writable(socket, false);
@@ -207,7 +174,7 @@ void EpollEngine::note(std::uint32_t events, Source source) noexcept {
 
 void EpollEngine::enqueue(noise::Transmit& transmit) noexcept {
   Socket& socket = sockets_[transmit.endpoint.remote.ip.family == noise::Family::v4 ? 0 : 1];
-  if (socket.in.fd < 0) {
+  if (socket.fd < 0) {
     counters_.udp_no_socket += transmit.segment_count;
     return;
   }
@@ -224,7 +191,7 @@ void EpollEngine::enqueue(noise::Transmit& transmit) noexcept {
 void EpollEngine::pump(Socket& socket) noexcept {
   while (!socket.queue.empty() && !socket.full) {
     socket.queue.describe(batch_);
-    const int result = send_messages(socket.in.fd, std::span{batch_.messages}.first(batch_.size));
+    const int result = send_messages(socket.fd, std::span{batch_.messages}.first(batch_.size));
     if (result > 0) {
       const auto messages = static_cast<std::size_t>(result);
       socket.queue.advance(count_sent(batch_, messages, counters_));
@@ -275,34 +242,17 @@ void EpollEngine::settle_write(long result, std::uint32_t packets) noexcept {
 
 // --- in ---
 
-void EpollEngine::receive(Incoming& in, std::size_t full, std::uint64_t& dropped,
-                          Inbox& inbox) noexcept {
-  if (!in.readable || inbox.wilds.size() >= full) {
+void EpollEngine::receive(Socket& socket, Inbox& inbox) noexcept {
+  if (!socket.readable) {
     return;
   }
-  const std::uint32_t drops_before = in.kernel_drops;
-  const ReceiveNext next = receiver_.receive(in.fd, full, inbox, counters_, in.kernel_drops);
-  count_kernel_drops(drops_before, in.kernel_drops, dropped);
-  in.readable = next == ReceiveNext::more;
+  const std::uint32_t drops_before = socket.kernel_drops;
+  const ReceiveNext next =
+      receiver_.receive(socket.fd, inbox.wilds.capacity, inbox, counters_, socket.kernel_drops);
+  count_kernel_drops(drops_before, socket.kernel_drops, counters_.udp_kernel_dropped);
+  socket.readable = next == ReceiveNext::more;
   if (next == ReceiveNext::fatal) {
     notes_.set_fatal(EBADF, "recvmmsg: the UDP socket is unusable");
-  }
-}
-
-void EpollEngine::receive_strangers(std::size_t family, Inbox& inbox) noexcept {
-  Incoming& door = doors_[family];
-  const bool was_readable = door.readable;
-  const std::uint64_t received_before = counters_.udp_received;
-  receive(door, strangers_max_, counters_.door_dropped, inbox);
-  counters_.strangers_received += counters_.udp_received - received_before;
-  if (!was_readable || door.readable) {
-    return;
-  }
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLONESHOT;
-  event.data.u32 = static_cast<std::uint32_t>(family == 0 ? Source::door_v4 : Source::door_v6);
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, door.fd, &event) != 0) {
-    notes_.set_fatal(errno, "epoll_ctl(EPOLL_CTL_MOD)");
   }
 }
 

@@ -15,18 +15,6 @@ bool is_train(const noise::Transmit& transmit) noexcept {
 }
 
 // The kernel no longer has this source address, or no way from it to there (protocol 17).
-bool blames_source(int errno_value) noexcept {
-  switch (errno_value) {
-    case EINVAL:
-    case EADDRNOTAVAIL:
-    case ENETUNREACH:
-    case ENODEV:
-      return true;
-    default:
-      return false;
-  }
-}
-
 void note(const noise::LocalSource& source, RefusedSources& refused) noexcept {
   if (refused.room() > 0 && std::ranges::find(refused, source) == refused.end()) {
     refused.push_back(source);

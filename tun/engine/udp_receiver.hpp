@@ -17,7 +17,7 @@ enum class ReceiveNext : std::uint8_t {
   fatal,    // the descriptor is unusable
 };
 
-// Owner: one engine.
+// Owner: one engine, or the door.
 class UdpReceiver {
  public:
   static constexpr std::size_t batch_max = noise::wild_batch_max;

@@ -48,7 +48,7 @@ UringEngine::~UringEngine() {
   if (!open_) {
     return;
   }
-  set_sockets(nullptr, nullptr);
+  set_sockets(nullptr);
   cancel(tun_, Kind::tun, 0);
   cancel(wake_, Kind::wake, 0);
   cancel(alarm_operation_, Kind::alarm, 0);
@@ -61,20 +61,13 @@ UringEngine::~UringEngine() {
   ::io_uring_queue_exit(&ring_);
 }
 
-void UringEngine::set_sockets(const UdpPair* sockets, const UdpPair* door) noexcept {
+void UringEngine::set_sockets(const UdpPair* sockets) noexcept {
   for (std::size_t i = 0; i < sockets_.size(); ++i) {
     sockets_[i].closing = true;
     cancel(sockets_[i].receive.operation, Kind::receive, i);
     cancel(sockets_[i].writable, Kind::writable, i);
-    cancel(doors_[i].readable, Kind::door, i);
   }
   drain(false);
-  doors_[0].fd = door == nullptr ? -1 : door->v4();
-  doors_[1].fd = door == nullptr ? -1 : door->v6();
-  for (Door& one : doors_) {
-    one.readable.done = false;
-    one.kernel_drops = 0;
-  }
   const std::array<int, 2> fds{sockets == nullptr ? -1 : sockets->v4(),
                                sockets == nullptr ? -1 : sockets->v6()};
   for (std::size_t i = 0; i < sockets_.size(); ++i) {
@@ -93,8 +86,7 @@ void UringEngine::set_sockets(const UdpPair* sockets, const UdpPair* door) noexc
   }
 }
 
-void UringEngine::arm(std::size_t strangers_max) noexcept {
-  strangers_max_ = strangers_max;
+void UringEngine::arm() noexcept {
   reader_.restart();
   if (receive_ring_.is_open()) {
     receive_ring_.refill(*setup_.trains);
@@ -105,8 +97,6 @@ void UringEngine::arm(std::size_t strangers_max) noexcept {
   arm_tun();
   arm_receive(0);
   arm_receive(1);
-  arm_door(0);
-  arm_door(1);
   if (!wake_.in_flight && !wake_.done) {
     io_uring_sqe* const entry = next_entry();
     ::io_uring_prep_poll_add(entry, setup_.wake_fd, POLLIN);
@@ -142,16 +132,8 @@ void UringEngine::reap(Inbox& inbox) noexcept {
   for (Socket& socket : sockets_) {
     take_arrived(socket, inbox);
   }
-  // Whoever had to wait for room in the last batch comes first in this one; strangers have a part
-  // of it to themselves, and no more.
+  // Whoever had to wait for room in the last batch comes first in this one.
   v6_first_ = !v6_first_;
-  if (strangers_max_ > 0) {
-    door_v6_first_ = !door_v6_first_;
-    const std::size_t full = inbox.wilds.size() + strangers_max_;
-    for (const bool v6 : {door_v6_first_, !door_v6_first_}) {
-      receive_strangers(doors_[v6 ? 1 : 0], full, inbox);
-    }
-  }
   for (const bool v6 : {v6_first_, !v6_first_}) {
     receive_more(sockets_[v6 ? 1 : 0], inbox);
   }
@@ -175,7 +157,7 @@ bool UringEngine::may_sleep() const noexcept {
       return false;
     }
   }
-  return strangers_max_ == 0 || !strangers_wait();
+  return true;
 }
 
 void UringEngine::wait(Instant deadline) noexcept {
@@ -279,8 +261,6 @@ void UringEngine::complete(const io_uring_cqe& completion) noexcept {
     case Kind::receive:
       WG_ASSERT(sockets_[index].receive.operation.generation == generation);
       return complete_receive(sockets_[index], completion);
-    case Kind::door:
-      return finish(doors_[index].readable, generation, result);
     case Kind::wake:
       return finish(wake_, generation, result);
     case Kind::alarm:
@@ -315,7 +295,6 @@ std::size_t UringEngine::in_flight(bool all) const noexcept {
     count += (socket.receive.operation.in_flight ? 1U : 0U) +
              (socket.writable.in_flight ? 1U : 0U) + (socket.head_in_ring ? 1U : 0U);
   }
-  count += (doors_[0].readable.in_flight ? 1U : 0U) + (doors_[1].readable.in_flight ? 1U : 0U);
   if (all) {
     count += (tun_.in_flight ? 1U : 0U) + (wake_.in_flight ? 1U : 0U) +
              (alarm_operation_.in_flight ? 1U : 0U) + delivery_.slots.size();

@@ -50,19 +50,16 @@ class UringEngine {
   ~UringEngine();
 
   [[nodiscard]] Status open(const EngineSetup& setup) noexcept;
-  void set_sockets(const UdpPair* sockets, const UdpPair* door) noexcept;
-  void arm(std::size_t strangers_max) noexcept;
+  void set_sockets(const UdpPair* sockets) noexcept;
+  void arm() noexcept;
   void submit(noise::Outbox& outbox) noexcept;
   void reap(Inbox& inbox) noexcept;
   [[nodiscard]] bool may_sleep() const noexcept;
-  [[nodiscard]] bool strangers_wait() const noexcept {
-    return doors_[0].readable.done || doors_[1].readable.done;
-  }
   void wait(Instant deadline) noexcept;
   [[nodiscard]] const EngineCounters& counters() const noexcept { return counters_; }
 
  private:
-  enum class Kind : std::uint8_t { tun, receive, door, send, writable, write, wake, alarm, cancel };
+  enum class Kind : std::uint8_t { tun, receive, send, writable, write, wake, alarm, cancel };
 
   // One operation that is in the ring at most once at a time. `generation` tells a completion of
   // this life from one of an earlier life, which would be a bug.
@@ -91,12 +88,6 @@ class UringEngine {
     SendBatch batch;
     Operation writable;
     SendQueue queue;
-  };
-  // Asked for by POLL_ADD and read directly: a few at a time, and never by the ring alone.
-  struct Door {
-    int fd = -1;
-    std::uint32_t kernel_drops = 0;
-    Operation readable;  // done: there may be more
   };
   // What one outbox gave TUN: its slots stay until the ring has taken all writes.
   struct Delivery {
@@ -146,14 +137,10 @@ class UringEngine {
   void arm_tun() noexcept;
   void name_tun(io_uring_sqe* entry) const noexcept;
   void arm_receive(std::size_t family) noexcept;
-  void arm_door(std::size_t family) noexcept;
   void reap_tun(Inbox& inbox) noexcept;
   void complete_receive(Socket& socket, const io_uring_cqe& completion) noexcept;
   void take_arrived(Socket& socket, Inbox& inbox) noexcept;
   void receive_more(Socket& socket, Inbox& inbox) noexcept;
-  void receive_strangers(Door& door, std::size_t full, Inbox& inbox) noexcept;
-  [[nodiscard]] bool receive_from(int fd, std::size_t full, std::uint32_t& kernel_drops,
-                                  std::uint64_t& dropped, Inbox& inbox) noexcept;
   void end_tun() noexcept;
 
   [[nodiscard]] std::size_t family_of(const Socket& socket) const noexcept {
@@ -168,7 +155,6 @@ class UringEngine {
   bool broken_ = false;  // the ring itself refuses to be entered
   Alarm alarm_;
   std::array<Socket, 2> sockets_;  // v4, v6
-  std::array<Door, 2> doors_;      // likewise
   Delivery delivery_;
   JoinGate gate_;
   std::size_t cancels_in_flight_ = 0;
@@ -190,8 +176,6 @@ class UringEngine {
   bool sends_by_ring_ = false;
   bool writes_by_ring_ = false;
   bool v6_first_ = false;
-  bool door_v6_first_ = false;
-  std::size_t strangers_max_ = 0;
 };
 
 static_assert(Engine<UringEngine>);

@@ -252,16 +252,6 @@ void UringEngine::arm_receive(std::size_t family) noexcept {
   start(receive.operation, entry, Kind::receive, family);
 }
 
-void UringEngine::arm_door(std::size_t family) noexcept {
-  Door& door = doors_[family];
-  if (door.fd < 0 || door.readable.in_flight || door.readable.done) {
-    return;
-  }
-  io_uring_sqe* const entry = next_entry();
-  ::io_uring_prep_poll_add(entry, door.fd, POLLIN);
-  start(door.readable, entry, Kind::door, family);
-}
-
 void UringEngine::complete_receive(Socket& socket, const io_uring_cqe& completion) noexcept {
   Receive& receive = socket.receive;
   WG_ASSERT(receive.operation.in_flight);
@@ -358,30 +348,14 @@ void UringEngine::receive_more(Socket& socket, Inbox& inbox) noexcept {
   if (!socket.receive.more || inbox.wilds.room() == 0) {
     return;
   }
-  socket.receive.more = receive_from(socket.fd, inbox.wilds.capacity, socket.kernel_drops,
-                                     counters_.udp_kernel_dropped, inbox);
-}
-
-void UringEngine::receive_strangers(Door& door, std::size_t full, Inbox& inbox) noexcept {
-  if (!door.readable.done || inbox.wilds.size() >= full) {
-    return;
-  }
-  const std::uint64_t received_before = counters_.udp_received;
-  door.readable.done =
-      receive_from(door.fd, full, door.kernel_drops, counters_.door_dropped, inbox);
-  counters_.strangers_received += counters_.udp_received - received_before;
-}
-
-// True: there may be more.
-bool UringEngine::receive_from(int fd, std::size_t full, std::uint32_t& kernel_drops,
-                               std::uint64_t& dropped, Inbox& inbox) noexcept {
-  const std::uint32_t drops_before = kernel_drops;
-  const ReceiveNext next = receiver_.receive(fd, full, inbox, counters_, kernel_drops);
-  count_kernel_drops(drops_before, kernel_drops, dropped);
+  const std::uint32_t drops_before = socket.kernel_drops;
+  const ReceiveNext next =
+      receiver_.receive(socket.fd, inbox.wilds.capacity, inbox, counters_, socket.kernel_drops);
+  count_kernel_drops(drops_before, socket.kernel_drops, counters_.udp_kernel_dropped);
+  socket.receive.more = next == ReceiveNext::more;
   if (next == ReceiveNext::fatal) {
     notes_.set_fatal(EBADF, "recvmmsg: the UDP socket is unusable");
   }
-  return next == ReceiveNext::more;
 }
 
 void UringEngine::end_tun() noexcept {

@@ -1,0 +1,330 @@
+// The door as its thread: real sockets on loopback, and the ring to the first shard.
+#include "tun/door.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <netinet/udp.h>
+#include <sched.h>
+
+#include "crypto/secret.hpp"
+#include "crypto/self_test.hpp"
+#include "noise/identity.hpp"
+#include "space.hpp"
+#include "tun/clock.hpp"
+#include "tun/entropy.hpp"
+#include "tun/memory_source.hpp"
+#include "tun/udp_group.hpp"
+
+namespace wgring::tun::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+class DoorTest : public SpaceTest {
+ protected:
+  static void SetUpTestSuite() { ASSERT_TRUE(crypto::initialise()); }
+
+  void SetUp() override {
+    SpaceTest::SetUp();
+    ASSERT_TRUE(inlet.open(0, 2));
+    auto started = Door::start(
+        {.memory = memory.source(), .entropy = system_entropy(), .inlet = &inlet, .giver = 1});
+    ASSERT_TRUE(started) << started.error().what;
+    door = std::move(*started);
+    ByteArray<32> key{};
+    key.fill(0x22);
+    ours.set(crypto::Secret<32>(key));
+    remote.set_public_key(ours.public_key());
+    door->set_mac_keys(ours.mac_keys());
+    use(0);
+  }
+  void use(std::uint16_t port, ReceiveRuns runs = ReceiveRuns::off) {
+    auto opened = UdpGroup::open(0, port, 0, runs);
+    ASSERT_TRUE(opened && opened->door() != nullptr);
+    auto next = std::make_unique<UdpGroup>(std::move(*opened));
+    door->set_sockets(next->door());
+    group = std::move(next);
+  }
+
+  // Noise behind a valid mac1, and behind mac2 where `jar` has a cookie.
+  [[nodiscard]] std::string initiation(std::uint32_t number, noise::CookieJar& jar) const {
+    std::string text(noise::InitiationLayout::size, '\0');
+    auto* const bytes = reinterpret_cast<std::uint8_t*>(text.data());
+    bytes[0] = 1;
+    store_le32(bytes + noise::InitiationLayout::sender_index, number);
+    jar.add_macs({bytes, text.size()}, remote, read_clock().boottime);
+    return text;
+  }
+  [[nodiscard]] std::string initiation(std::uint32_t number) const {
+    noise::CookieJar jar;
+    return initiation(number, jar);
+  }
+  // What the shard gets, in time.
+  std::vector<noise::HandedInitiation> taken(std::size_t wanted, Duration patience = 2s) {
+    std::vector<noise::HandedInitiation> all;
+    const Instant end = read_clock().boottime + patience;
+    while (all.size() < wanted && read_clock().boottime < end) {
+      inlet.from(1).take(batch);
+      all.insert(all.end(), batch.initiations.begin(), batch.initiations.end());
+      batch.clear();
+      inlet.from(1).release();
+    }
+    return all;
+  }
+  ShardStats stats() {
+    ShardStats sum;
+    door->add_stats(sum);
+    return sum;
+  }
+  template <typename Done>
+  bool wait_for(Done&& done) {
+    const Instant end = read_clock().boottime + 20s;
+    while (!done() && read_clock().boottime < end) {
+      ::usleep(1000);
+    }
+    return done();
+  }
+
+  SystemMemory memory;
+  Inlet inlet;
+  noise::LocalIdentity ours;
+  noise::RemoteIdentity remote;
+  std::unique_ptr<UdpGroup> group;
+  std::unique_ptr<Door> door;  // ends before its sockets
+  HandOver::Batch batch;
+};
+
+TEST_F(DoorTest, AnInitiationGoesToTheShardWithItsAddresses) {
+  for (const char* const address : {"127.0.0.1", "::1"}) {
+    const Peer peer(address);
+    const std::string text = initiation(7);
+    peer.send(address, group->port(), text);
+    const auto got = taken(1);
+    ASSERT_EQ(got.size(), 1U) << address;
+    EXPECT_EQ(std::string(got[0].message.begin(), got[0].message.end()), text);
+    EXPECT_EQ(got[0].source.port, peer.port());
+    EXPECT_EQ(got[0].source.ip, got[0].destination.ip) << "loopback";
+    EXPECT_EQ(got[0].destination.interface_index, 1U);
+  }
+  const ShardStats seen = stats();
+  EXPECT_EQ(seen.engine.strangers_let_in, 2U);
+  EXPECT_EQ(seen.engine.strangers_received, 2U);
+  EXPECT_EQ(seen.engine.udp_received, 2U);
+}
+
+TEST_F(DoorTest, ASleepingShardIsRoused) {
+  ASSERT_TRUE(inlet.begin_sleep());
+  const Peer peer("127.0.0.1");
+  peer.send("127.0.0.1", group->port(), initiation(7));
+  pollfd awake{.fd = inlet.wake_fd(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(::poll(&awake, 1, 5000), 1);
+  inlet.end_sleep();
+  EXPECT_FALSE(inlet.begin_sleep()) << "there is something to take";
+  EXPECT_EQ(taken(1).size(), 1U);
+}
+
+TEST_F(DoorTest, UnderLoadACookieComesFromOurPortAndItsHolderIsLetIn) {
+  for (const auto& [own, asked] : {std::pair{"127.0.0.1", "127.0.0.2"}, {"::1", "::1"}}) {
+    const Peer flooder(own);
+    const Peer peer(own);
+    const std::uint64_t before = stats().drops[noise::Drop::cookie_sent];
+    ASSERT_TRUE(wait_for([&] {
+      for (std::uint32_t i = 0; i < 200; ++i) {
+        flooder.send(asked, group->port(), initiation(i));
+      }
+      std::ignore = taken(1, 1ms);
+      return stats().drops[noise::Drop::cookie_sent] > before;
+    })) << "load";
+    // It hears only who answers from the address that it asked.
+    if (std::strchr(asked, ':') == nullptr) {
+      const sockaddr_in from = v4_address(asked, group->port());
+      ASSERT_EQ(::connect(peer.fd(), reinterpret_cast<const sockaddr*>(&from), sizeof from), 0);
+    }
+    noise::CookieJar jar;
+    peer.send(asked, group->port(), initiation(99, jar));
+    const std::string reply = peer.receive();
+    ASSERT_EQ(reply.size(), noise::CookieReplyLayout::size) << asked;
+    const auto* const bytes = reinterpret_cast<const std::uint8_t*>(reply.data());
+    EXPECT_EQ(load_le32(bytes + noise::CookieReplyLayout::receiver_index), 99U);
+    ASSERT_TRUE(jar.consume_reply(fixed<noise::CookieReplyLayout::size>(Bytes{bytes, reply.size()}),
+                                  remote, read_clock().boottime));
+    while (!taken(1, 100ms).empty()) {
+    }
+    const std::string proven = initiation(100, jar);
+    peer.send(asked, group->port(), proven);
+    const auto got = taken(1);
+    ASSERT_EQ(got.size(), 1U) << asked;
+    EXPECT_EQ(std::string(got[0].message.begin(), got[0].message.end()), proven);
+  }
+  EXPECT_GE(stats().engine.udp_sent, 4U);
+}
+
+TEST_F(DoorTest, AFloodIsReadAndEnds) {
+  const Peer peer("127.0.0.1");
+  std::uint64_t sent = 0;
+  const auto send = [&](std::uint32_t count) {
+    for (std::uint32_t i = 0; i < count; ++i) {
+      peer.send("127.0.0.1", group->port(), initiation(i));
+    }
+    sent += count;
+  };
+  for (int burst = 0; burst < 10; ++burst) {
+    send(2000);
+    ::usleep(20'000);
+    EXPECT_LE(stats().engine.strangers_received, sent) << "and calls are served meanwhile";
+  }
+  // The kernel tells of what it lost with what comes after it.
+  EXPECT_TRUE(wait_for([&] {
+    send(1);
+    ::usleep(10'000);
+    const ShardStats seen = stats();
+    return seen.engine.strangers_received + seen.engine.door_dropped == sent;
+  }));
+  while (!taken(1, 10ms).empty()) {
+  }
+  EXPECT_TRUE(wait_for([&] {
+    send(1);
+    return !taken(1, 300ms).empty();
+  })) << "load is over";
+}
+
+TEST_F(DoorTest, ATrainIsTakenApart) {
+  use(0, ReceiveRuns::on);
+  const Peer peer("127.0.0.1");
+  std::string train;
+  for (std::uint32_t i = 0; i < 5; ++i) {
+    train += initiation(i);
+  }
+  const int cut = noise::InitiationLayout::size;
+  ASSERT_EQ(::setsockopt(peer.fd(), IPPROTO_UDP, UDP_SEGMENT, &cut, sizeof cut), 0);
+  peer.send("127.0.0.1", group->port(), train);
+  const auto got = taken(5);
+  ASSERT_EQ(got.size(), 5U);
+  for (std::uint32_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(load_le32(&got[i].message[noise::InitiationLayout::sender_index]), i) << "in order";
+  }
+  EXPECT_EQ(stats().engine.strangers_received, 5U);
+}
+
+TEST_F(DoorTest, WhatIsKeptOutIsCountedAndNotAnswered) {
+  const Peer peer("127.0.0.1");
+  std::string other = initiation(1);
+  other[noise::InitiationLayout::mac1] =
+      static_cast<char>(other[noise::InitiationLayout::mac1] ^ 1);
+  peer.send("127.0.0.1", group->port(), other);
+  peer.send("127.0.0.1", group->port(), std::string(500, '\7'));
+  peer.send("127.0.0.1", group->port(), initiation(2));
+  EXPECT_EQ(taken(1).size(), 1U);
+  EXPECT_EQ(stats().drops[noise::Drop::bad_mac1], 1U);
+  EXPECT_EQ(stats().drops[noise::Drop::malformed], 1U);
+  door->set_mac_keys(std::nullopt);
+  peer.send("127.0.0.1", group->port(), initiation(3));
+  EXPECT_TRUE(wait_for([&] { return stats().drops[noise::Drop::no_identity] == 1; }));
+  EXPECT_TRUE(peer.receive(10).empty());
+}
+
+TEST_F(DoorTest, WhatTheShardHasNoRoomForIsLostAndCounted) {
+  const Peer peer("127.0.0.1");
+  constexpr std::uint32_t each = 100;
+  std::uint64_t sent = 0;
+  ASSERT_TRUE(wait_for([&] {
+    for (std::uint32_t i = 0; i < each; ++i) {
+      peer.send("127.0.0.1", group->port(), initiation(i));
+    }
+    sent += each;
+    ::usleep(100'000);  // so few that none is asked for a cookie
+    const ShardStats seen = stats();
+    return seen.engine.door_full > 0 || sent > 3000;
+  }));
+  const ShardStats seen = stats();
+  EXPECT_GT(seen.engine.strangers_let_in, 1000U);
+  EXPECT_GT(seen.engine.door_full, 0U);
+  EXPECT_EQ(taken(seen.engine.strangers_let_in).size(), seen.engine.strangers_let_in);
+  peer.send("127.0.0.1", group->port(), initiation(1));
+  EXPECT_EQ(peer.receive().size(), noise::CookieReplyLayout::size) << "it is load";
+}
+
+TEST_F(DoorTest, OldSocketsAreLetGo) {
+  for (int round = 0; round < 20; ++round) {
+    use(0);
+    const std::uint16_t port = group->port();
+    const Peer peer("::1");
+    peer.send("::1", port, initiation(1));
+    peer.send("::1", port, initiation(2));
+    door->set_sockets(nullptr);
+    group.reset();
+    const Peer heir("::1", port);  // bound, or the case fails
+  }
+  use(0);
+  while (!taken(1, 100ms).empty()) {
+  }
+  const Peer peer("127.0.0.1");
+  peer.send("127.0.0.1", group->port(), initiation(3));
+  const auto got = taken(1);
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(load_le32(&got[0].message[noise::InitiationLayout::sender_index]), 3U);
+}
+
+TEST_F(DoorTest, WhatTheKernelJoinedToAnInitiationGoesToTheShardToo) {
+  use(0, ReceiveRuns::on);
+  const Peer peer("127.0.0.1");
+  for (const auto& [type, bytes] : {std::pair{noise::MessageType::response, 92},
+                                    {noise::MessageType::data, 32},
+                                    {noise::MessageType::data, 147}}) {
+    std::string tail(static_cast<std::size_t>(bytes), '\0');
+    tail[0] = static_cast<char>(type);
+    const int cut = noise::InitiationLayout::size;
+    ASSERT_EQ(::setsockopt(peer.fd(), IPPROTO_UDP, UDP_SEGMENT, &cut, sizeof cut), 0);
+    peer.send("127.0.0.1", group->port(), initiation(1) + tail);
+    std::vector<StrayDatagram> strays;
+    ASSERT_TRUE(wait_for([&] {
+      inlet.from(1).take(batch);
+      strays.insert(strays.end(), batch.strays.begin(), batch.strays.end());
+      batch.clear();
+      inlet.from(1).release();
+      return !strays.empty();
+    })) << bytes;
+    ASSERT_EQ(strays.size(), 1U);
+    EXPECT_EQ(std::string(strays[0].message.begin(), strays[0].message.begin() + bytes), tail);
+    EXPECT_EQ(strays[0].bytes, tail.size());
+    EXPECT_EQ(strays[0].source.port, peer.port());
+    EXPECT_EQ(strays[0].destination.ip, strays[0].source.ip) << "loopback";
+  }
+  EXPECT_EQ(stats().drops[noise::Drop::malformed], 0U);
+}
+
+TEST_F(DoorTest, WhileTheShardIsBehindNobodyComesWithoutACookie) {
+  const Peer peer("127.0.0.1");
+  inlet.set_crowded(true);
+  peer.send("127.0.0.1", group->port(), initiation(1));
+  EXPECT_EQ(peer.receive().size(), noise::CookieReplyLayout::size);
+  inlet.set_crowded(false);
+  EXPECT_TRUE(wait_for([&] {
+    peer.send("127.0.0.1", group->port(), initiation(2));
+    return !taken(1, 100ms).empty();
+  })) << "a second later";
+}
+
+// Of this process: policy of the thread of that name.
+TEST_F(DoorTest, AFloodStandsBehindTheDataPath) {
+  int policy = -1;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::getline(std::ifstream{task.path() / "comm"} >> std::ws, name);
+    if (name == "wgring-flood") {
+      std::ifstream file{task.path() / "stat"};
+      std::string text{std::istreambuf_iterator<char>{file}, {}};
+      std::istringstream fields{text.substr(text.rfind(')') + 2)};
+      const std::vector<std::string> words{std::istream_iterator<std::string>{fields}, {}};
+      policy = std::stoi(words.at(41 - 3));
+    }
+  }
+  // A test that is run under another policy sees that one.
+  EXPECT_EQ(policy, ::sched_getscheduler(0) == SCHED_OTHER ? SCHED_IDLE : ::sched_getscheduler(0));
+}
+
+}  // namespace
+}  // namespace wgring::tun::test

@@ -1,0 +1,366 @@
+#include "tun/door.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <new>
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+
+#include "crypto/self_test.hpp"
+#include "noise/messages.hpp"
+#include "tun/clock.hpp"
+#include "tun/engine/system_calls.hpp"
+
+namespace wgring::tun {
+namespace {
+
+// What the first thread leaves to the second.
+constexpr int flood_period_ms = 4;
+constexpr timespec flood_pause{.tv_sec = 0, .tv_nsec = 1'000'000};
+
+// A processor that runs nothing else is free to all others, who are woken on it. Another policy
+// than the usual one was somebody's choice.
+void step_back() noexcept {
+  const sched_param none{};
+  if (::sched_getscheduler(0) == SCHED_OTHER) {
+    static_cast<void>(::sched_setscheduler(0, SCHED_IDLE, &none));
+  }
+}
+
+}  // namespace
+
+// --- control thread ---
+
+Result<std::unique_ptr<Door>> Door::start(const DoorSetup& setup) noexcept {
+  std::unique_ptr<Door> door(new (std::nothrow) Door(setup));
+  if (door == nullptr) {
+    return fail(ENOMEM, "out of memory for the door");
+  }
+  if (const Status opened = door->open(); !opened) {
+    return std::unexpected(opened.error());
+  }
+  return door;
+}
+
+Door::Door(const DoorSetup& setup) noexcept
+    : setup_(setup), ring_(setup.inlet->from(setup.giver)) {}
+
+Status Door::open() noexcept {
+  if (!room_.reserve(setup_.memory, sizeof(noise::InitiationGate)) ||
+      !room_.ensure(sizeof(noise::InitiationGate))) {
+    return fail(ENOMEM, "no memory for the door");
+  }
+  gate_ = ::new (room_.data()) noise::InitiationGate(setup_.entropy);
+  if (!gate_->open(setup_.memory)) {
+    return fail(ENOMEM, "no memory or no entropy for the door");
+  }
+  constexpr std::size_t bytes = receives_max * train_slot_bytes;
+  if (const Status mapped = memory_.open(bytes, "mmap: buffers of the door; out of memory");
+      !mapped) {
+    return mapped;
+  }
+  pool_.emplace(MutableBytes{memory_.data(), bytes}, free_list_, train_slot_bytes);
+  if (const Status woken = wake_.open(); !woken) {
+    return woken;
+  }
+  if (const Status first = start_thread(thread_, enter); !first) {
+    return first;
+  }
+  started_ = true;
+  if (const Status second = start_thread(flood_thread_, enter_flood); !second) {
+    return second;
+  }
+  flood_started_ = true;
+  // Both have begun: what they do once, they may not be allowed to do later.
+  call([] {});
+  flood_ready_.wait(false);
+  return {};
+}
+
+// Signals are the control thread's: the new thread inherits a full mask.
+Status Door::start_thread(pthread_t& thread, void* (*function)(void*)) noexcept {
+  sigset_t all{};
+  sigset_t before{};
+  ::sigfillset(&all);
+  WG_ASSERT(::pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
+  const int error = ::pthread_create(&thread, nullptr, function, this);
+  WG_ASSERT(::pthread_sigmask(SIG_SETMASK, &before, nullptr) == 0);
+  return error == 0 ? Status{} : fail(error, "pthread_create: the door");
+}
+
+Door::~Door() {
+  if (started_) {
+    stop_.store(true, std::memory_order_relaxed);
+    wake_.wake();
+    WG_ASSERT(::pthread_join(thread_, nullptr) == 0);
+  }
+  if (flood_started_) {
+    flood_.store(1);
+    flood_.notify_one();
+    WG_ASSERT(::pthread_join(flood_thread_, nullptr) == 0);
+  }
+  receiver_.release();
+  if (gate_ != nullptr) {
+    std::destroy_at(gate_);
+  }
+}
+
+template <typename Task>
+void Door::call(Task&& task) noexcept {
+  using Plain = std::remove_reference_t<Task>;
+  tasks_.run([](void* at, Door&) noexcept { (*static_cast<Plain*>(at))(); }, &task,
+             [this] { wake_.wake(); });
+}
+
+void Door::set_sockets(const UdpPair* sockets) noexcept {
+  call([&] {
+    polled_ = {sockets == nullptr ? -1 : sockets->v4(), sockets == nullptr ? -1 : sockets->v6()};
+    incoming_[0] = {.fd = polled_[0]};
+    incoming_[1] = {.fd = polled_[1]};
+  });
+}
+
+void Door::set_mac_keys(const std::optional<noise::MacKeys>& ours) noexcept {
+  call([&] { gate_->set_mac_keys(ours); });
+}
+
+void Door::add_stats(ShardStats& to) noexcept {
+  call([&] {
+    for (std::size_t i = 0; i < noise::drop_count; ++i) {
+      to.drops.packets[i] += gate_->drops().packets[i];
+    }
+    to.engine += counters_;
+  });
+}
+
+// --- either thread ---
+
+bool Door::take_door() noexcept {
+  // Pairs with the release in leave_door(): what the other did with it is seen.
+  return !taken_.exchange(true, std::memory_order_acquire);
+}
+
+void Door::leave_door() noexcept { taken_.store(false, std::memory_order_release); }
+
+// --- the first ---
+
+void* Door::enter(void* self) noexcept {
+  static_cast<void>(::pthread_setname_np(::pthread_self(), "wgring-door"));
+  crypto::prepare_thread();
+  static_cast<Door*>(self)->serve();
+  return nullptr;
+}
+
+void Door::serve() noexcept {
+  while (!stop_.load(std::memory_order_relaxed)) {
+    wait();
+    owes_a_look_ = !take_door();
+    if (owes_a_look_) {
+      continue;
+    }
+    for (Incoming& in : incoming_) {
+      tasks_.serve([this](const TaskSlot<Door>::Task& task) { task.function(task.task, *this); });
+      static_cast<void>(receive(in));
+    }
+    leave_door();
+  }
+}
+
+// Until somebody comes or calls. In a flood somebody always has; and where the other has the door,
+// who waits at it would wake this thread again and again.
+void Door::wait() noexcept {
+  const bool flood = flood_.load(std::memory_order_relaxed) != 0;
+  const bool asks = !flood && !owes_a_look_;
+  std::array<pollfd, 3> fds{{{.fd = wake_.fd(), .events = POLLIN, .revents = 0},
+                             {.fd = asks ? polled_[0] : -1, .events = POLLIN, .revents = 0},
+                             {.fd = asks ? polled_[1] : -1, .events = POLLIN, .revents = 0}}};
+  const int patience_ms = owes_a_look_ ? 1 : flood ? flood_period_ms : -1;
+  if (::poll(fds.data(), fds.size(), patience_ms) > 0 && fds[0].revents != 0) {
+    // Before the task is looked for: a later wake-up is then a new one.
+    wake_.clear();
+  }
+}
+
+// --- the second ---
+
+void* Door::enter_flood(void* self) noexcept {
+  static_cast<void>(::pthread_setname_np(::pthread_self(), "wgring-flood"));
+  step_back();
+  crypto::prepare_thread();
+  auto* const door = static_cast<Door*>(self);
+  door->flood_ready_.store(true);
+  door->flood_ready_.notify_one();
+  door->serve_flood();
+  return nullptr;
+}
+
+// Sleeps where nothing is left, and does not poll: a descriptor is used by who has the door only.
+void Door::serve_flood() noexcept {
+  while (!stop_.load(std::memory_order_relaxed)) {
+    flood_.wait(0);
+    bool more = false;
+    if (take_door()) {
+      for (Incoming& in : incoming_) {
+        more = receive(in) || more;
+      }
+      leave_door();
+    }
+    if (!more) {
+      static_cast<void>(::clock_nanosleep(CLOCK_MONOTONIC, 0, &flood_pause, nullptr));
+    }
+  }
+}
+
+// --- who has the door ---
+
+// One batch.
+bool Door::receive(Incoming& in) noexcept {
+  if (in.fd < 0) {
+    return false;
+  }
+  receiver_.refill(*pool_, receives_max);
+  inbox_.clear();
+  const std::uint32_t drops_before = in.kernel_drops;
+  const std::uint64_t received_before = counters_.udp_received;
+  const ReceiveNext next =
+      receiver_.receive(in.fd, receives_max, inbox_, counters_, in.kernel_drops);
+  WG_ASSERT(next != ReceiveNext::fatal);  // the descriptor is a socket until set_sockets()
+  counters_.strangers_received += counters_.udp_received - received_before;
+  count_kernel_drops(drops_before, in.kernel_drops, counters_.door_dropped);
+  gave_ = false;
+  now_ = no_earlier(now_, read_clock());
+  note_arrivals(counters_.udp_received - received_before);
+  if (setup_.inlet->crowded()) {
+    gate_->begin_load(now_.boottime);
+  }
+  gate_->collect(now_.boottime);
+  for (const noise::Wild& wild : inbox_.wilds) {
+    judge_all(wild, in.fd);
+  }
+  send_answers(in.fd);
+  if (gave_) {
+    ring_.publish();
+    setup_.inlet->rouse();
+  }
+  inbox_.clear();
+  return next == ReceiveNext::more;
+}
+
+void Door::note_arrivals(std::uint64_t count) noexcept {
+  if (now_.boottime - window_began_ >= window) {
+    if (arrived_ < flood_ends) {
+      flood_.store(0, std::memory_order_relaxed);
+    }
+    window_began_ = now_.boottime;
+    arrived_ = 0;
+  }
+  arrived_ += count;
+  if (arrived_ >= flood_begins && flood_.load(std::memory_order_relaxed) == 0) {
+    flood_.store(1);
+    flood_.notify_one();
+  }
+}
+
+// A datagram, or a train of them.
+void Door::judge_all(const noise::Wild& wild, int fd) noexcept {
+  const std::uint32_t stride = noise::stride_of(wild);
+  const Bytes bytes = wild.slot.bytes().first(wild.bytes);
+  std::size_t offset = 0;
+  do {
+    if (answers_.room() == 0) {
+      send_answers(fd);
+    }
+    const Bytes datagram =
+        bytes.subspan(offset, std::min<std::size_t>(stride, bytes.size() - offset));
+    const noise::MessageType type = noise::classify(datagram);
+    const bool has_place = type != noise::MessageType::initiation &&
+                           type != noise::MessageType::malformed &&
+                           datagram.size() <= noise::InitiationLayout::size;
+    if (offset > 0 && has_place) {
+      StrayDatagram stray{.bytes = static_cast<std::uint32_t>(datagram.size()),
+                          .source = wild.source,
+                          .destination = wild.destination,
+                          .ecn = wild.ecn};
+      copy_bytes(stray.message, datagram);
+      give(stray);
+    } else {
+      judge(datagram, wild);
+    }
+    offset += stride;
+  } while (offset < bytes.size());
+}
+
+void Door::judge(Bytes datagram, const noise::Wild& wild) noexcept {
+  Answer answer{.back = {.remote = wild.source, .source = wild.destination}};
+  const std::optional<noise::Drop> refused =
+      gate_->refuse(datagram, wild.source, now_.boottime, answer.message);
+  if (!refused) {
+    noise::HandedInitiation handed{.source = wild.source, .destination = wild.destination};
+    copy_bytes(handed.message, datagram);
+    give(handed);
+  } else if (*refused == noise::Drop::cookie_sent) {
+    answers_.push_back(answer);
+  }
+}
+
+template <typename Item>
+void Door::give(const Item& item) noexcept {
+  if (ring_.push(item)) {
+    counters_.strangers_let_in += 1;
+    gave_ = true;
+  } else {
+    counters_.door_full += 1;
+    gate_->begin_load(now_.boottime);
+  }
+}
+
+void Door::describe(std::size_t answer) noexcept {
+  Answer& from = answers_[answer];
+  NativeAddress& name = sending_.names[answer];
+  SendControl& control = sending_.controls[answer];
+  to_native(from.back.remote, name);
+  build_control(from.back, 0, 0, control);
+  sending_.payloads[answer] = {.iov_base = from.message.data(), .iov_len = from.message.size()};
+  mmsghdr& message = sending_.messages[answer];
+  message = {};
+  message.msg_hdr.msg_name = &name.v6;
+  message.msg_hdr.msg_namelen = name.bytes;
+  message.msg_hdr.msg_iov = &sending_.payloads[answer];
+  message.msg_hdr.msg_iovlen = 1;
+  message.msg_hdr.msg_control = control.bytes == 0 ? nullptr : control.data.data();
+  message.msg_hdr.msg_controllen = control.bytes;
+}
+
+// Straight back to where each came from. One that the kernel does not take is lost, and counted;
+// without our address, if that is what was refused.
+void Door::send_answers(int fd) noexcept {
+  for (std::size_t i = 0; i < answers_.size(); ++i) {
+    describe(i);
+  }
+  for (std::size_t next = 0; next < answers_.size();) {
+    const std::size_t left = answers_.size() - next;
+    const int result = send_messages(fd, std::span{sending_.messages}.subspan(next, left));
+    noise::LocalSource& source = answers_[next].back.source;
+    if (result > 0) {
+      counters_.udp_sent += static_cast<std::uint64_t>(result);
+      next += static_cast<std::size_t>(result);
+    } else if (result == -EAGAIN) {
+      counters_.send_errors.add(EAGAIN, left);
+      next += left;
+    } else if (blames_source(-result) && source.ip.family != noise::Family::none) {
+      counters_.sources_refused += 1;
+      source = {};
+      describe(next);
+    } else if (result != -EINTR) {
+      counters_.send_errors.add(-result);
+      next += 1;
+    }
+  }
+  answers_.clear();
+}
+
+}  // namespace wgring::tun
