@@ -2,8 +2,8 @@
 
     right    eth1 10.1.0.2  -------- veth --------  eth0 10.1.0.3  flooder
 
-Its sources are spoofed (11.0.0.0 and up); what right answers goes back over the same wire, where
-nobody forwards it.
+Its sources are spoofed (11.0.0.0 and up); what right answers goes back over the same wire, to
+an address of Ethernet that nobody has there: it is on its way to somebody else.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from peers.build import ROOT
 
 DEFAULT_PROGRAM = "build/dev/tests/load/load_flooder"
 VICTIM, ATTACKER = "10.1.0.2", "10.1.0.3"
+ELSEWHERE = "02:00:5e:10:00:01"
 NOWHERE_PORT = 1999
 ONE, MANY = 1, 1 << 20
 
@@ -54,7 +55,7 @@ class Attacker:
         for space in (self.space, victim.space):
             for device in ("all", "eth0") + (("eth1",) if space is victim.space else ()):
                 space.sysctl(f"net.ipv4.conf.{device}.rp_filter", 0)
-        neighbour = f"neigh replace {ATTACKER} lladdr {mac(self.space, 'eth0')} dev eth1"
+        neighbour = f"neigh replace {ATTACKER} lladdr {ELSEWHERE} dev eth1"
         victim.space.ip(f"{neighbour} nud permanent")
         victim.space.ip(f"route add default via {ATTACKER} dev eth1")
         self.nowhere = victim.space.udp_socket(bind=(VICTIM, NOWHERE_PORT))

@@ -76,12 +76,12 @@ def markdown(found, names, kinds):
     parts = [result.table(("whose", "flood", "TCP, Gb/s, median (lowest to highest)",
                            "against nowhere", "against none", "flood, kpps", "CPU of the victim",
                            "CPU of the flooder"), rows)]
-    rows = [(one["contestant"], one["kind"], str(one["round"]),
+    rows = [(one["contestant"], one["kind"], flood.pace(one), str(one["round"]),
              ", ".join("none in time" if number is None else str(number)
                        for number in one["initiations"]))
             for one in found["samples"] if "initiations" in one]
-    parts.append(result.table(("whose", "flood", "round", "initiations that new peers needed"),
-                              rows))
+    parts.append(result.table(("whose", "flood", "TCP beside", "round",
+                               "initiations that new peers needed"), rows))
     rows = [(name, claim, seen, "holds" if holds else "MISSED")
             for name, claims in found["claims"].items() for claim, seen, holds in claims]
     parts.append(result.table(("whose", "claim", "seen", ""), rows))

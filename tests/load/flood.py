@@ -5,7 +5,8 @@
     newcomer  eth0 10.2.0.4 ---- wire ---- eth2 10.2.0.2  several daemons, unknown until they ask
 
 throughput  what right's TUN gets in a window, for each kind of flood in turn, round by round
-newcomers   initiations that fresh peers need until they have a session, TCP and flood going on
+newcomers   initiations that fresh peers need until they have a session, flood and TCP going on:
+            as fast as it goes, and at a pace that leaves the machine something
 proven      sources that answer with their cookie: how many handshakes each is granted
 cap         2^20 such sources: what that does to the memory
 """
@@ -30,6 +31,7 @@ from load.counters import Counted, counters
 SETTLE_S = 1.0
 FLOWING_BYTES = 1_000_000
 NEWCOMER_PORT, NEWCOMERS = 1100, 4
+PACES_MBITS = (0, 100)  # of the stream beside newcomers; 0: as fast as it goes
 INITIATIONS_MAX = 3  # the first and two retries
 NEWCOMER_WAIT_S = 25
 PROVEN_SOURCES = 8
@@ -64,11 +66,12 @@ class Ground:
         return {name: kilobytes(self.right.daemon.pid, name) for name in ("VmRSS", "VmHWM")}
 
     @contextlib.contextmanager
-    def busy(self, seconds):
-        """One TCP stream from left to right, flowing when the block begins."""
+    def busy(self, seconds, mbits=0):
+        """One TCP stream from left to right, flowing when the block begins. 0: all it can."""
         with iperf_server(self.right.space, self.arena.target):
             process, _ = self.left.space.popen(
-                ["iperf3", "-c", self.arena.target, "-p", IPERF_PORT, "-t", int(seconds) + 30],
+                ["iperf3", "-c", self.arena.target, "-p", IPERF_PORT, "-t", int(seconds) + 30,
+                 "-b", f"{mbits}M"],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 before = self.received_bytes()
@@ -156,13 +159,13 @@ def flood_usage(ground, flood):
     return meter.cpu_seconds(pid), ground.attacker.space.link_count("eth0", "tx_packets")
 
 
-def newcomers(ground, kind, seconds, rate):
+def newcomers(ground, kind, rate, mbits):
     """Fresh peers while TCP and the flood go on."""
     longest = NEWCOMER_WAIT_S + 2 * SETTLE_S
-    with ground.busy(longest), ground.attacker.flooding(kind, longest, rate):
+    with ground.busy(longest, mbits), ground.attacker.flooding(kind, longest, rate):
         time.sleep(SETTLE_S)
         needed = ground.newcomers.arrive()
-    return {"initiations": needed, **ground.memory()}
+    return {"initiations": needed, "mbits": mbits, **ground.memory()}
 
 
 def proven(ground, seconds, sources):
@@ -222,8 +225,10 @@ class Run:
                     ground, kind, options.seconds, options.rate))
         for number in range(1, options.newcomer_rounds + 1):
             for kind in (kind for kind in NEWCOMER_KINDS if kind in self.kinds):
-                self.sample(contestant, number, kind, "newcomers", lambda kind=kind: newcomers(
-                    ground, kind, options.seconds, options.rate))
+                for mbits in PACES_MBITS:
+                    self.sample(contestant, number, kind, "newcomers",
+                                lambda kind=kind, mbits=mbits: newcomers(
+                                    ground, kind, options.rate, mbits))
         if ground.ours and options.proven:
             self.sample(contestant, 1, "proven", "proven", lambda: proven(
                 ground, options.seconds, PROVEN_SOURCES))
@@ -251,9 +256,14 @@ def in_short(result):
                 f"{one['victim_cpu_percent']:.0f} %, flooder {one['flooder_cpu_percent']:.0f} %, "
                 f"{result['VmRSS']} kB")
     if "initiations" in result:
-        return f"initiations needed {result['initiations']}, {result['VmRSS']} kB"
+        return (f"initiations needed {result['initiations']} beside {pace(result)}, "
+                f"{result['VmRSS']} kB")
     return (f"{result['proven']} sources, {result['granted']} handshakes beside "
             f"{result['kpps']:.0f} kpps, {result['before_kb']} to {result['VmRSS']} kB")
+
+
+def pace(sample):
+    return f"{sample['mbits']} Mb/s" if sample["mbits"] else "all it can carry"
 
 
 # --- what follows from the samples ---
@@ -310,7 +320,7 @@ def verdicts(samples, name, wanted_ratio):
                    f"{row['against_nowhere']:.0%}", row["against_nowhere"] >= wanted_ratio)
     for one in of_contestant(samples, name, "newcomers"):
         yield (f"new peers within {INITIATIONS_MAX - 1} retries beside {one['kind']}, "
-               f"round {one['round']}", str(one["initiations"]),
+               f"{pace(one)}, round {one['round']}", str(one["initiations"]),
                all(needed is not None and needed <= INITIATIONS_MAX
                    for needed in one["initiations"]))
     computed, cookies = cookieless(samples, name)

@@ -159,7 +159,7 @@ void report_flood(Frames& frames, const Order& order, std::size_t proven, Round 
 }
 
 void flood_blindly(const Order& order, const std::vector<Initiation>& messages) {
-  Frames frames{order.target};
+  Frames frames{order.target, Frames::Answers::ignored};
   std::uint32_t next = 0;
   report_flood(frames, order, 0, [&] {
     for (std::size_t i = 0; i < Frames::batch_frames; ++i, ++next) {
@@ -169,7 +169,7 @@ void flood_blindly(const Order& order, const std::vector<Initiation>& messages) 
 }
 
 void flood_proven(const Order& order, const std::vector<Initiation>& messages) {
-  Frames frames{order.target};
+  Frames frames{order.target, Frames::Answers::received};
   Prover prover{frames, messages, order.key, first_source, order.sources};
   const std::size_t proven = prover.collect(order.seconds);
   std::printf("proven %zu\n", proven);

@@ -45,9 +45,11 @@ double now_s() noexcept {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
-Frames::Frames(const Target& target)
+Frames::Frames(const Target& target, Answers answers)
     : headers_(batch_frames), vectors_(batch_frames), messages_(batch_frames) {
-  fd_ = ::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_IP));
+  // Of protocol 0 none comes to the socket, and costs the one who answers nothing.
+  const std::uint16_t protocol = answers == Answers::received ? htons(ETH_P_IP) : std::uint16_t{0};
+  fd_ = ::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
   if (fd_ < 0) {
     fail("packet socket (needs CAP_NET_RAW)");
   }
@@ -60,7 +62,7 @@ Frames::Frames(const Target& target)
   ::setsockopt(fd_, SOL_SOCKET, SO_SNDBUFFORCE, &buffer_bytes, sizeof(buffer_bytes));
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
-  address.sll_protocol = htons(ETH_P_IP);
+  address.sll_protocol = protocol;
   address.sll_ifindex = target.device_index;
   if (::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     fail("bind to the device");

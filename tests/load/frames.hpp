@@ -38,7 +38,9 @@ class Frames {
   static constexpr std::size_t batch_frames = 256;
   static constexpr std::uint16_t source_port = 40'000;
 
-  explicit Frames(const Target& target);
+  // Whether what comes back can be read from fd().
+  enum class Answers : bool { ignored, received };
+  Frames(const Target& target, Answers answers);
   Frames(const Frames&) = delete;
   Frames& operator=(const Frames&) = delete;
   ~Frames();
