@@ -121,6 +121,8 @@ void Door::set_sockets(const UdpPair* sockets) noexcept {
     polled_ = {sockets == nullptr ? -1 : sockets->v4(), sockets == nullptr ? -1 : sockets->v6()};
     incoming_[0] = {.fd = polled_[0]};
     incoming_[1] = {.fd = polled_[1]};
+    flood_.store(0, std::memory_order_relaxed);  // nobody is left to see it end
+    arrived_ = 0;
   });
 }
 

@@ -308,22 +308,57 @@ TEST_F(DoorTest, WhileTheShardIsBehindNobodyComesWithoutACookie) {
   })) << "a second later";
 }
 
-// Of this process: policy of the thread of that name.
-TEST_F(DoorTest, AFloodStandsBehindTheDataPath) {
-  int policy = -1;
+// The thread of that name, of this process.
+std::filesystem::path task_of(const std::string& name) {
   for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-    std::string name;
-    std::getline(std::ifstream{task.path() / "comm"} >> std::ws, name);
-    if (name == "wgring-flood") {
-      std::ifstream file{task.path() / "stat"};
-      std::string text{std::istreambuf_iterator<char>{file}, {}};
-      std::istringstream fields{text.substr(text.rfind(')') + 2)};
-      const std::vector<std::string> words{std::istream_iterator<std::string>{fields}, {}};
-      policy = std::stoi(words.at(41 - 3));
+    std::string found;
+    std::ifstream{task.path() / "comm"} >> found;
+    if (found == name) {
+      return task.path();
     }
   }
+  return {};
+}
+
+int policy_of(const std::string& name) {
+  std::ifstream file{task_of(name) / "stat"};
+  const std::string text{std::istreambuf_iterator<char>{file}, {}};
+  std::istringstream fields{text.substr(text.rfind(')') + 2)};
+  const std::vector<std::string> words{std::istream_iterator<std::string>{fields}, {}};
+  return std::stoi(words.at(41 - 3));
+}
+
+// How often it went to sleep.
+int sleeps_of(const std::string& name) {
+  std::ifstream file{task_of(name) / "status"};
+  for (std::string word; file >> word;) {
+    if (word == "voluntary_ctxt_switches:") {
+      file >> word;
+      return std::stoi(word);
+    }
+  }
+  return -1;
+}
+
+TEST_F(DoorTest, AFloodStandsBehindTheDataPath) {
   // A test that is run under another policy sees that one.
-  EXPECT_EQ(policy, ::sched_getscheduler(0) == SCHED_OTHER ? SCHED_IDLE : ::sched_getscheduler(0));
+  const int own = ::sched_getscheduler(0);
+  EXPECT_EQ(policy_of("wgring-flood"), own == SCHED_OTHER ? SCHED_IDLE : own);
+  EXPECT_EQ(policy_of("wgring-door"), own);
+}
+
+TEST_F(DoorTest, AFloodEndsWithItsSockets) {
+  const Peer peer("127.0.0.1");
+  for (std::uint32_t i = 0; i < 5000; ++i) {
+    peer.send("127.0.0.1", group->port(), initiation(i));
+  }
+  door->set_sockets(nullptr);
+  EXPECT_TRUE(wait_for([] {
+    const int first = sleeps_of("wgring-door");
+    const int second = sleeps_of("wgring-flood");
+    ::usleep(200'000);
+    return first >= 0 && sleeps_of("wgring-door") == first && sleeps_of("wgring-flood") == second;
+  })) << "neither wakes any more";
 }
 
 }  // namespace
