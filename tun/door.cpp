@@ -18,16 +18,16 @@
 namespace wgring::tun {
 namespace {
 
-// What the first thread leaves to the second.
+// What the first thread leaves to the second, beside data.
 constexpr int flood_period_ms = 4;
 constexpr timespec flood_pause{.tv_sec = 0, .tv_nsec = 1'000'000};
 
 // A processor that runs nothing else is free to all others, who are woken on it. Another policy
 // than the usual one was somebody's choice.
-void step_back() noexcept {
+void set_back(pthread_t thread) noexcept {
   const sched_param none{};
   if (::sched_getscheduler(0) == SCHED_OTHER) {
-    static_cast<void>(::sched_setscheduler(0, SCHED_IDLE, &none));
+    static_cast<void>(::pthread_setschedparam(thread, SCHED_IDLE, &none));
   }
 }
 
@@ -78,6 +78,7 @@ Status Door::open() noexcept {
   // Both have begun: what they do once, they may not be allowed to do later.
   call([] {});
   flood_ready_.wait(false);
+  set_back(flood_thread_);
   return {};
 }
 
@@ -94,7 +95,7 @@ Status Door::start_thread(pthread_t& thread, void* (*function)(void*)) noexcept 
 
 Door::~Door() {
   if (started_) {
-    stop_.store(true, std::memory_order_relaxed);
+    stop_.store(true);
     wake_.wake();
     WG_ASSERT(::pthread_join(thread_, nullptr) == 0);
   }
@@ -161,13 +162,16 @@ void Door::serve() noexcept {
   while (!stop_.load(std::memory_order_relaxed)) {
     wait();
     owes_a_look_ = !take_door();
+    wanted_.store(owes_a_look_, std::memory_order_relaxed);
     if (owes_a_look_) {
       continue;
     }
+    const std::uint64_t received_before = counters_.udp_received;
     for (Incoming& in : incoming_) {
       tasks_.serve([this](const TaskSlot<Door>::Task& task) { task.function(task.task, *this); });
       static_cast<void>(receive(in));
     }
+    turn_arrivals_ = counters_.udp_received - received_before;
     leave_door();
   }
 }
@@ -180,7 +184,11 @@ void Door::wait() noexcept {
   std::array<pollfd, 3> fds{{{.fd = wake_.fd(), .events = POLLIN, .revents = 0},
                              {.fd = asks ? polled_[0] : -1, .events = POLLIN, .revents = 0},
                              {.fd = asks ? polled_[1] : -1, .events = POLLIN, .revents = 0}}};
-  const int patience_ms = owes_a_look_ ? 1 : flood ? flood_period_ms : -1;
+  // A train stands for many.
+  const auto batches = static_cast<int>(std::max<std::uint64_t>(1, turn_arrivals_ / receives_max));
+  const bool beside_data = read_clock().boottime < setup_.inlet->data_until();
+  const int flood_ms = beside_data ? flood_period_ms * batches : 0;
+  const int patience_ms = owes_a_look_ ? 1 : flood ? flood_ms : -1;
   if (::poll(fds.data(), fds.size(), patience_ms) > 0 && fds[0].revents != 0) {
     // Before the task is looked for: a later wake-up is then a new one.
     wake_.clear();
@@ -191,7 +199,6 @@ void Door::wait() noexcept {
 
 void* Door::enter_flood(void* self) noexcept {
   static_cast<void>(::pthread_setname_np(::pthread_self(), "wgring-flood"));
-  step_back();
   crypto::prepare_thread();
   auto* const door = static_cast<Door*>(self);
   door->flood_ready_.store(true);
@@ -202,7 +209,7 @@ void* Door::enter_flood(void* self) noexcept {
 
 // Sleeps where nothing is left, and does not poll: a descriptor is used by who has the door only.
 void Door::serve_flood() noexcept {
-  while (!stop_.load(std::memory_order_relaxed)) {
+  while (!stop_.load()) {
     flood_.wait(0);
     bool more = false;
     if (take_door()) {
@@ -211,7 +218,7 @@ void Door::serve_flood() noexcept {
       }
       leave_door();
     }
-    if (!more) {
+    if (!more || wanted_.load(std::memory_order_relaxed)) {
       static_cast<void>(::clock_nanosleep(CLOCK_MONOTONIC, 0, &flood_pause, nullptr));
     }
   }
@@ -235,7 +242,7 @@ bool Door::receive(Incoming& in) noexcept {
   count_kernel_drops(drops_before, in.kernel_drops, counters_.door_dropped);
   gave_ = false;
   now_ = no_earlier(now_, read_clock());
-  note_arrivals(counters_.udp_received - received_before);
+  note_arrivals(counters_.udp_received - received_before, next == ReceiveNext::drained);
   if (setup_.inlet->crowded()) {
     gate_->begin_load(now_.boottime);
   }
@@ -252,10 +259,10 @@ bool Door::receive(Incoming& in) noexcept {
   return next == ReceiveNext::more;
 }
 
-void Door::note_arrivals(std::uint64_t count) noexcept {
+void Door::note_arrivals(std::uint64_t count, bool drained) noexcept {
   if (now_.boottime - window_began_ >= window) {
-    if (arrived_ < flood_ends) {
-      flood_.store(0, std::memory_order_relaxed);
+    if (arrived_ < flood_ends && drained) {
+      flood_.store(0);
     }
     window_began_ = now_.boottime;
     arrived_ = 0;

@@ -36,10 +36,10 @@ struct DoorSetup {
   std::uint32_t giver = 0;  // the door's ring in it
 };
 
-// The one has the usual priority, and sleeps until somebody comes. Where many come, it hands over
-// to the other, which gets what processors are idle for (SCHED_IDLE), and still takes a batch each
-// 10 ms, so that it goes on where none is. What is not read in time is lost in the socket's buffer
-// (door_dropped). One at a time has the door; neither ever waits for it.
+// The one has the usual priority, and sleeps until somebody comes. In a flood beside data it leaves
+// all to the other, which gets what processors are idle for (SCHED_IDLE), but for a batch each 4
+// ms, so that it goes on where none is. What is not read in time is lost in the socket's buffer
+// (door_dropped). One at a time has the door; who finds it taken comes again.
 // Owner: the control thread, and the thread of all calls here.
 class Door {
  public:
@@ -103,7 +103,7 @@ class Door {
   // --- who has the door ---
   // True: there is more.
   bool receive(Incoming& in) noexcept;
-  void note_arrivals(std::uint64_t count) noexcept;
+  void note_arrivals(std::uint64_t count, bool drained) noexcept;
   void judge_all(const noise::Wild& wild, int fd) noexcept;
   void judge(Bytes datagram, const noise::Wild& wild) noexcept;
   template <typename Item>
@@ -135,9 +135,11 @@ class Door {
   pthread_t flood_thread_{};
   bool started_ = false;
   bool flood_started_ = false;
-  bool owes_a_look_ = false;  // the first thread was woken and did not get the door
+  bool owes_a_look_ = false;         // the first thread was woken and did not get the door
+  std::uint64_t turn_arrivals_ = 0;  // in the latest turn of the first
   std::atomic<bool> stop_{false};
   std::atomic<bool> taken_{false};
+  std::atomic<bool> wanted_{false};      // the first found it taken: the second is to pause
   std::atomic<std::uint32_t> flood_{0};  // 1: the second thread reads as well
   std::atomic<bool> flood_ready_{false};
   TaskSlot<Door> tasks_;

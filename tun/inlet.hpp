@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "base/result.hpp"
+#include "base/time.hpp"
 #include "noise/shard_of.hpp"
 #include "tun/hand_over.hpp"
 #include "tun/wake.hpp"
@@ -49,6 +50,14 @@ class Inlet {
   }
   [[nodiscard]] bool crowded() const noexcept { return crowded_.load(std::memory_order_relaxed); }
 
+  // Of the owning shard: packets moved, and until then the door is behind them.
+  void set_data_until(Instant until) noexcept {
+    data_until_.store(until, std::memory_order_relaxed);
+  }
+  [[nodiscard]] Instant data_until() const noexcept {
+    return data_until_.load(std::memory_order_relaxed);
+  }
+
   // visit(ring, giver)
   template <typename Visit>
   void for_each(Visit&& visit) noexcept {
@@ -65,6 +74,7 @@ class Inlet {
   std::array<std::unique_ptr<HandOver>, shards_max + 1> rings_;
   alignas(64) std::atomic<bool> sleeps_{false};
   std::atomic<bool> crowded_{false};
+  std::atomic<Instant> data_until_{Instant::min()};
 };
 
 }  // namespace wgring::tun

@@ -189,6 +189,7 @@ void ShardThread::turn(E& engine) noexcept {
   refresh_now();
   if (!inbox_.wilds.empty() || !inbox_.plains.empty()) {
     lanes_.note_turn();
+    inlet_->set_data_until(now_.boottime + data_holds);
   }
   deliver_inbox(engine);
   take_handed(engine);

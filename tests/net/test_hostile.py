@@ -88,6 +88,7 @@ def test_packet_behind_the_window_is_dropped(met):
     assert is_echo_reply(met.peer.receive_inner())
 
 
+IP_ICMP_HEADER_BYTES = 28
 REJECT_AFTER_MESSAGES = 2 ** 64 - 8130
 
 
@@ -126,7 +127,8 @@ def test_padding_beyond_the_inner_length_is_cut(met):
     met.peer.send(met.echo() + b"\xff" * 1000)
     reply = met.peer.receive_inner()
     assert is_echo_reply(reply)
-    assert b"\xff" not in reply
+    # Headers have a number and a checksum of chance.
+    assert b"\xff" not in reply[IP_ICMP_HEADER_BYTES:]
 
 
 @pytest.mark.parametrize("inner", [b"\x45", b"\0" * 20, b"\x55" * 40, b"\xff" * 100,
