@@ -93,6 +93,35 @@ class DoorTest : public SpaceTest {
     return is_done;
   }
 
+  void flood() {
+    const Peer peer("127.0.0.1");
+    std::uint64_t sent = 0;
+    const auto send = [&](std::uint32_t count) {
+      for (std::uint32_t i = 0; i < count; ++i) {
+        peer.send("127.0.0.1", group->port(), initiation(i));
+      }
+      sent += count;
+    };
+    for (int burst = 0; burst < 10; ++burst) {
+      send(2000);
+      ::usleep(20'000);
+      EXPECT_LE(stats().engine.strangers_received, sent) << "and calls are served meanwhile";
+    }
+    // The kernel tells of what it lost with what comes after it.
+    EXPECT_TRUE(wait_for([&] {
+      send(1);
+      ::usleep(10'000);
+      const ShardStats seen = stats();
+      return seen.engine.strangers_received + seen.engine.door_dropped == sent;
+    }));
+    while (!taken(1, 10ms).empty()) {
+    }
+    EXPECT_TRUE(wait_for([&] {
+      send(1);
+      return !taken(1, 300ms).empty();
+    })) << "load is over";
+  }
+
   SystemMemory memory;
   Inlet inlet;
   noise::LocalIdentity ours;
@@ -177,33 +206,11 @@ TEST_F(DoorTest, UnderLoadACookieComesFromOurPortAndItsHolderIsLetIn) {
   EXPECT_GE(stats().engine.udp_sent, 4U);
 }
 
-TEST_F(DoorTest, AFloodIsReadAndEnds) {
-  const Peer peer("127.0.0.1");
-  std::uint64_t sent = 0;
-  const auto send = [&](std::uint32_t count) {
-    for (std::uint32_t i = 0; i < count; ++i) {
-      peer.send("127.0.0.1", group->port(), initiation(i));
-    }
-    sent += count;
-  };
-  for (int burst = 0; burst < 10; ++burst) {
-    send(2000);
-    ::usleep(20'000);
-    EXPECT_LE(stats().engine.strangers_received, sent) << "and calls are served meanwhile";
-  }
-  // The kernel tells of what it lost with what comes after it.
-  EXPECT_TRUE(wait_for([&] {
-    send(1);
-    ::usleep(10'000);
-    const ShardStats seen = stats();
-    return seen.engine.strangers_received + seen.engine.door_dropped == sent;
-  }));
-  while (!taken(1, 10ms).empty()) {
-  }
-  EXPECT_TRUE(wait_for([&] {
-    send(1);
-    return !taken(1, 300ms).empty();
-  })) << "load is over";
+TEST_F(DoorTest, AFloodIsReadAndEnds) { flood(); }
+
+TEST_F(DoorTest, BesideDataAFloodIsReadAndEndsToo) {
+  inlet.set_data_until(read_clock().boottime + 60s);
+  flood();
 }
 
 TEST_F(DoorTest, ATrainIsTakenApart) {
