@@ -163,7 +163,10 @@ void Interface::set_link(Link link) {
   shards_.call_each([link](tun::ShardContext& context) {
     context.device.set_link(link == Link::up, context.now, context.outbox);
   });
-  if (link == Link::down) {
+  devices_up_ = link == Link::up;
+  if (devices_up_) {
+    use_door();
+  } else {
     use_sockets(nullptr);
   }
 }
@@ -263,8 +266,14 @@ void Interface::use_sockets(Sockets sockets) {
       context.device.forget_sources();
     });
   }
-  shards_.door().set_sockets(sockets == nullptr ? nullptr : sockets->door());
   sockets_.swap(sockets);
+  use_door();
+}
+
+// Who comes before the devices are up would be turned away: until then they wait in its buffer.
+void Interface::use_door() {
+  const bool reads = sockets_ != nullptr && devices_up_;
+  shards_.door().set_sockets(reads ? sockets_->door() : nullptr);
 }
 
 Status Interface::try_sockets() {

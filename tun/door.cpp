@@ -131,6 +131,10 @@ void Door::set_mac_keys(const std::optional<noise::MacKeys>& ours) noexcept {
   call([&] { gate_->set_mac_keys(ours); });
 }
 
+void Door::settle() noexcept {
+  call([] {});
+}
+
 void Door::add_stats(ShardStats& to) noexcept {
   call([&] {
     for (std::size_t i = 0; i < noise::drop_count; ++i) {
@@ -168,8 +172,8 @@ void Door::serve() noexcept {
     }
     const std::uint64_t received_before = counters_.udp_received;
     for (Incoming& in : incoming_) {
-      tasks_.serve([this](const TaskSlot<Door>::Task& task) { task.function(task.task, *this); });
       static_cast<void>(receive(in));
+      tasks_.serve([this](const TaskSlot<Door>::Task& task) { task.function(task.task, *this); });
     }
     turn_arrivals_ = counters_.udp_received - received_before;
     leave_door();

@@ -53,6 +53,8 @@ class Door {
   void set_sockets(const UdpPair* sockets) noexcept;
   // As InitiationGate::set_mac_keys().
   void set_mac_keys(const std::optional<noise::MacKeys>& ours) noexcept;
+  // What came before is with the shard on return, or lost.
+  void settle() noexcept;
   // What came here, went from here and was lost here is added.
   void add_stats(ShardStats& to) noexcept;
 
