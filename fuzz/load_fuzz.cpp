@@ -215,7 +215,7 @@ class Stage {
         world_.run_for(step(amount));
         break;
       case 2:
-        flood(source, (macs & 1U) != 0, std::min<std::size_t>(13U * amount, flood_max));
+        flood(source, (macs & 1U) != 0, std::min<std::size_t>(std::size_t{13} * amount, flood_max));
         break;
       default:
         call(callers_[who % callers_.size()], who, source, macs, amount);
