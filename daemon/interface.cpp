@@ -208,7 +208,8 @@ bool Interface::review_sources(SourceWalk& walk, const RouteAsker& ask) {
 }
 
 Result<Interface::Sockets> Interface::open_sockets(std::uint16_t port, std::uint32_t fwmark) const {
-  Result<tun::UdpGroup> group = tun::UdpGroup::open(shards_.shard_bits(), port, fwmark, runs_);
+  Result<tun::UdpGroup> group =
+      tun::UdpGroup::open(shards_.shard_bits(), shards_.mark(), port, fwmark, runs_);
   if (!group) {
     return std::unexpected(group.error());
   }
@@ -273,7 +274,7 @@ void Interface::use_sockets(Sockets sockets) {
 // Who comes before the devices are up would be turned away: until then they wait in its buffer.
 void Interface::use_door() {
   const bool reads = sockets_ != nullptr && devices_up_;
-  shards_.door().set_sockets(reads ? sockets_->door() : nullptr);
+  shards_.door().set_sockets(reads ? sockets_.get() : nullptr);
 }
 
 Status Interface::try_sockets() {

@@ -172,6 +172,11 @@ void allow_conditionally(const Filter& filter, const SandboxNeeds& needs) {
   for (const std::uint32_t request : requests_allowed) {
     rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), {equals(1, request)});
   }
+  // Between the usual priority and that of what is idle.
+  for (const int policy : {SCHED_OTHER, SCHED_IDLE}) {
+    rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(sched_setscheduler),
+         {equals(1, static_cast<unsigned>(policy))});
+  }
   if (needs.engine != tun::EngineKind::epoll) {
     rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(io_uring_enter));
     for (const std::uint32_t what : registrations_allowed) {

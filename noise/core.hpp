@@ -203,7 +203,7 @@ class Core {
   Pools pools_;
   LocalIdentity identity_;
   PeerTable peers_;
-  IndexTable indices_;
+  IndexTable indices_{setup_.mark};
   Keypairs keypairs_{indices_};
   AllowedIps allowed_ips_;
   DeadlineHeap deadlines_;

@@ -13,6 +13,7 @@
 #include "noise/config.hpp"
 #include "noise/drop.hpp"
 #include "noise/entropy.hpp"
+#include "noise/index_mark.hpp"
 #include "noise/jobs.hpp"
 #include "noise/outbox.hpp"
 #include "noise/prefix_watch.hpp"
@@ -37,6 +38,7 @@ struct DeviceSetup {
   SlotPool* packet_pool = nullptr;  // slots of at least 2048: handshakes, staged packets
   std::uint32_t shard = 0;          // of 2^shard_bits, see shard_of(); low bits of receiver indices
   std::uint32_t shard_bits = 0;     // up to shard_bits_max
+  IndexMark mark;                   // of all shards; what filters the sockets knows it
   Now now;                          // the first turn's
   JobRunner runner{};               // who else may seal and open; default: nobody
   PrefixWatch prefixes{};           // who is told where prefixes live; default: nobody

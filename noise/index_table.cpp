@@ -8,8 +8,8 @@ namespace wgring::noise {
 namespace {
 
 constexpr std::uint32_t capacity_min = 64;
-constexpr std::uint32_t entries_limit = std::uint32_t{1} << 26;
-// At most half of 2^27 entries are taken, so that many misses in a row mean a broken source.
+// A quarter of all that bear the mark, so that many misses in a row mean a broken source.
+constexpr std::uint32_t entries_limit = std::uint32_t{1} << (30 - IndexMark::bits);
 constexpr int draws_max = 64;
 
 [[nodiscard]] std::uint32_t tagged_of(IndexRef ref) noexcept {
@@ -68,7 +68,7 @@ std::optional<std::uint32_t> IndexTable::insert(const Entropy& entropy, IndexRef
     if (!entropy(random)) {
       return std::nullopt;
     }
-    const std::uint32_t index = (load_le32(random.data()) & ~shard_mask) | shard;
+    const std::uint32_t index = mark_.put_on((load_le32(random.data()) & ~shard_mask) | shard);
     Entry& entry = probe(index);
     if (entry.tagged == 0) {
       entry = {.index = index, .tagged = tagged_of(ref)};

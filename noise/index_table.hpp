@@ -6,6 +6,7 @@
 
 #include "base/region.hpp"
 #include "noise/entropy.hpp"
+#include "noise/index_mark.hpp"
 
 namespace wgring::noise {
 
@@ -19,17 +20,18 @@ struct IndexRef {
 };
 
 // Open addressing with linear probing, at most half full. Indices are random and ours, nobody
-// else chooses them, so their own high bits are the hash; the low bits name the shard. Every
-// 32-bit value is a valid index, 0 as well.
+// else chooses them, so their own high bits are the hash: the mark, and what is below it. The low
+// bits name the shard. Each that bears the mark is a valid index, 0 as well.
 // Owner: one thread. Growth happens in ensure() only.
 class IndexTable {
  public:
+  explicit IndexTable(IndexMark mark) noexcept : mark_(mark) {}
   [[nodiscard]] bool open(const MemorySource& source, std::uint32_t entries_max) noexcept;
   // Makes room for `total_entries` in all; rehashes when it grows. False: nothing changed.
   [[nodiscard]] bool ensure(std::uint32_t total_entries) noexcept;
 
-  // Draws an unused index whose low `shard_bits` are `shard`. nullopt: the random source failed
-  // (or repeats itself), or the table is full.
+  // Draws an unused index whose low `shard_bits` are `shard`, with the mark. nullopt: the random
+  // source failed (or repeats itself), or the table is full.
   [[nodiscard]] std::optional<std::uint32_t> insert(const Entropy& entropy, IndexRef ref,
                                                     std::uint32_t shard,
                                                     std::uint32_t shard_bits) noexcept;
@@ -51,6 +53,7 @@ class IndexTable {
   [[nodiscard]] std::uint32_t home(std::uint32_t index) const noexcept;
   [[nodiscard]] Entry& probe(std::uint32_t index) const noexcept;
 
+  IndexMark mark_;
   MemorySource source_{};
   Region region_;
   std::uint32_t entries_max_ = 0;

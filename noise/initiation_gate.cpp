@@ -13,10 +13,17 @@ std::optional<Drop> InitiationGate::refuse(Bytes datagram, const SocketAddress& 
   return refused;
 }
 
+std::optional<std::uint32_t> InitiationGate::marked_index(Bytes datagram) const noexcept {
+  const std::optional<std::uint32_t> index = receiver_index_of(classify(datagram), datagram);
+  return index && mark_.is_on(*index) ? index : std::nullopt;
+}
+
 std::optional<Drop> InitiationGate::judge(Bytes datagram, const SocketAddress& source, Instant now,
                                           MutableBytesOf<CookieReplyLayout::size> reply) noexcept {
-  if (classify(datagram) != MessageType::initiation) {
-    return Drop::malformed;
+  const MessageType type = classify(datagram);
+  if (type != MessageType::initiation) {
+    const std::optional<std::uint32_t> index = receiver_index_of(type, datagram);
+    return index && !mark_.is_on(*index) ? Drop::unknown_index : Drop::malformed;
   }
   if (!ours_) {
     return Drop::no_identity;

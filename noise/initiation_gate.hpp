@@ -5,6 +5,7 @@
 
 #include "noise/constants.hpp"
 #include "noise/cookie_checker.hpp"
+#include "noise/index_mark.hpp"
 #include "noise/token_bucket.hpp"
 
 namespace wgring::noise {
@@ -12,17 +13,21 @@ namespace wgring::noise {
 // Of those without a cookie; with more there is load. The burst is what the kernel lets wait.
 inline constexpr std::int64_t cookieless_initiations_per_s = 1'000;
 
-// Knows of the device what everybody may know, its public key, and nothing of its peers: what it
-// lets in goes to Device::on_initiations(). Every datagram that it keeps out is counted.
+// Knows of the device what everybody may know, its public key, the mark of its receiver indices,
+// and nothing of its peers: what it lets in goes to Device::on_initiations(). Every datagram that
+// it keeps out is counted.
 // Owner: one thread, whose `now` never goes back.
 class InitiationGate {
  public:
-  explicit InitiationGate(const Entropy& entropy) noexcept : cookies_(entropy) {}
+  InitiationGate(const Entropy& entropy, IndexMark mark) noexcept
+      : mark_(mark), cookies_(entropy) {}
   // False: no memory or no entropy.
   [[nodiscard]] bool open(const MemorySource& memory) noexcept { return cookies_.open(memory); }
   // Those of the device's public key. Nothing: it has none, and nobody is let in.
   void set_mac_keys(const std::optional<MacKeys>& ours) noexcept { ours_ = ours; }
 
+  // The receiver index of one that may be for a handshake or a keypair of ours.
+  [[nodiscard]] std::optional<std::uint32_t> marked_index(Bytes datagram) const noexcept;
   // Nothing: `datagram` is an initiation, and is to be let in. Else why not; with cookie_sent
   // `reply` is the answer, to go back to where it came from.
   [[nodiscard]] std::optional<Drop> refuse(Bytes datagram, const SocketAddress& source, Instant now,
@@ -42,6 +47,7 @@ class InitiationGate {
                                           MutableBytesOf<CookieReplyLayout::size> reply) noexcept;
   [[nodiscard]] bool under_load(Instant now) noexcept;
 
+  IndexMark mark_;
   std::optional<MacKeys> ours_;
   CookieChecker cookies_;
   TokenBucket cookieless_{cookieless_initiations_per_s, under_load_handshakes};

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "base/bytes.hpp"
 
@@ -84,6 +85,24 @@ struct DataLayout {
     default:
       return MessageType::malformed;
   }
+}
+
+// Ours, by which the other end names a handshake or a keypair; nothing: this type has none.
+// `datagram` is classified as `type`.
+[[nodiscard]] inline std::optional<std::uint32_t> receiver_index_of(MessageType type,
+                                                                    Bytes datagram) noexcept {
+  switch (type) {
+    case MessageType::response:
+      return load_le32(datagram.data() + ResponseLayout::receiver_index);
+    case MessageType::cookie_reply:
+      return load_le32(datagram.data() + CookieReplyLayout::receiver_index);
+    case MessageType::data:
+      return load_le32(datagram.data() + DataLayout::receiver_index);
+    case MessageType::initiation:
+    case MessageType::malformed:
+      break;
+  }
+  return std::nullopt;
 }
 
 }  // namespace wgring::noise

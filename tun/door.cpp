@@ -18,17 +18,22 @@
 namespace wgring::tun {
 namespace {
 
-// What the first thread leaves to the second, beside data.
+// After that the first thread sees whether the second gets on.
 constexpr int flood_period_ms = 4;
 constexpr timespec flood_pause{.tv_sec = 0, .tv_nsec = 1'000'000};
+constexpr timespec breath{.tv_sec = 0, .tv_nsec = 1'000};  // and what the kernel adds: some 50 us
 
-// A processor that runs nothing else is free to all others, who are woken on it. Another policy
-// than the usual one was somebody's choice.
-void set_back(pthread_t thread) noexcept {
+// A batch takes a fraction of a millisecond: who has the door for so many stands still.
+constexpr unsigned looks_before_lift = 8;
+constexpr int look_ms = 1;
+
+bool set_policy(pthread_t thread, int policy) noexcept {
   const sched_param none{};
-  if (::sched_getscheduler(0) == SCHED_OTHER) {
-    static_cast<void>(::pthread_setschedparam(thread, SCHED_IDLE, &none));
-  }
+  return ::pthread_setschedparam(thread, policy, &none) == 0;
+}
+
+HandOver& from_door(std::span<Inlet> inlets, std::uint32_t shard) noexcept {
+  return inlets[shard].from(static_cast<std::uint32_t>(inlets.size()));
 }
 
 }  // namespace
@@ -46,15 +51,14 @@ Result<std::unique_ptr<Door>> Door::start(const DoorSetup& setup) noexcept {
   return door;
 }
 
-Door::Door(const DoorSetup& setup) noexcept
-    : setup_(setup), ring_(setup.inlet->from(setup.giver)) {}
+Door::Door(const DoorSetup& setup) noexcept : setup_(setup) {}
 
 Status Door::open() noexcept {
   if (!room_.reserve(setup_.memory, sizeof(noise::InitiationGate)) ||
       !room_.ensure(sizeof(noise::InitiationGate))) {
     return fail(ENOMEM, "no memory for the door");
   }
-  gate_ = ::new (room_.data()) noise::InitiationGate(setup_.entropy);
+  gate_ = ::new (room_.data()) noise::InitiationGate(setup_.entropy, setup_.mark);
   if (!gate_->open(setup_.memory)) {
     return fail(ENOMEM, "no memory or no entropy for the door");
   }
@@ -78,7 +82,9 @@ Status Door::open() noexcept {
   // Both have begun: what they do once, they may not be allowed to do later.
   call([] {});
   flood_ready_.wait(false);
-  set_back(flood_thread_);
+  // A processor that runs nothing else is free to all others, who are woken on it. Another policy
+  // than the usual one was somebody's choice.
+  is_set_back_ = ::sched_getscheduler(0) == SCHED_OTHER && set_policy(flood_thread_, SCHED_IDLE);
   return {};
 }
 
@@ -117,12 +123,17 @@ void Door::call(Task&& task) noexcept {
              [this] { wake_.wake(); });
 }
 
-void Door::set_sockets(const UdpPair* sockets) noexcept {
+void Door::set_sockets(const UdpGroup* group) noexcept {
   call([&] {
-    polled_ = {sockets == nullptr ? -1 : sockets->v4(), sockets == nullptr ? -1 : sockets->v6()};
-    incoming_[0] = {.fd = polled_[0]};
-    incoming_[1] = {.fd = polled_[1]};
-    flood_.store(0, std::memory_order_relaxed);  // nobody is left to see it end
+    polled_.fill(-1);
+    if (group != nullptr && group->door() != nullptr) {
+      polled_ = {group->door()->v4(), group->door()->v6(), group->unmarked()->v4(),
+                 group->unmarked()->v6()};
+    }
+    for (std::size_t i = 0; i < sockets_max; ++i) {
+      incoming_[i] = {.fd = polled_[i]};
+    }
+    is_flood_ = false;  // nobody is left to see it end
     arrived_ = 0;
   });
 }
@@ -165,34 +176,58 @@ void* Door::enter(void* self) noexcept {
 void Door::serve() noexcept {
   while (!stop_.load(std::memory_order_relaxed)) {
     wait();
-    owes_a_look_ = !take_door();
-    wanted_.store(owes_a_look_, std::memory_order_relaxed);
-    if (owes_a_look_) {
+    if (is_left_to_other()) {
       continue;
     }
-    const std::uint64_t received_before = counters_.udp_received;
-    for (Incoming& in : incoming_) {
-      static_cast<void>(receive(in));
+    const bool has_door = take_door();
+    note_look(has_door);
+    if (has_door) {
+      const std::uint64_t received_before = counters_.udp_received;
+      static_cast<void>(receive_all());
+      turn_arrivals_ = counters_.udp_received - received_before;
       tasks_.serve([this](const TaskSlot<Door>::Task& task) { task.function(task.task, *this); });
+      share_reading();
+      leave_door();
     }
-    turn_arrivals_ = counters_.udp_received - received_before;
-    leave_door();
   }
 }
 
-// Until somebody comes or calls. In a flood somebody always has; and where the other has the door,
-// who waits at it would wake this thread again and again.
+// As long as it gets on, there is nothing to be gained by two.
+bool Door::is_left_to_other() noexcept {
+  const std::uint32_t turns = flood_turns_.load(std::memory_order_relaxed);
+  const bool moves = turns != flood_turns_seen_;
+  flood_turns_seen_ = turns;
+  return moves && flood_.load(std::memory_order_relaxed) != 0 && !tasks_.waiting();
+}
+
+void Door::note_look(bool has_door) noexcept {
+  wanted_.store(!has_door, std::memory_order_relaxed);
+  looks_owed_ = has_door ? 0 : looks_owed_ + 1;
+  if (looks_owed_ == looks_before_lift) {
+    lift_other();
+  }
+}
+
+// Needs CAP_SYS_NICE or RLIMIT_NICE; without either it stands still until a processor is idle, or
+// the scheduler gives it what it gives to SCHED_IDLE.
+void Door::lift_other() noexcept {
+  if (is_set_back_ && set_policy(flood_thread_, SCHED_OTHER)) {
+    lifted_.store(true);  // only now: it sets itself back when it sees this
+  }
+}
+
+// Until somebody comes or calls. Beside the other, who would wake this thread again and again, for
+// a while only.
 void Door::wait() noexcept {
-  const bool flood = flood_.load(std::memory_order_relaxed) != 0;
-  const bool asks = !flood && !owes_a_look_;
-  std::array<pollfd, 3> fds{{{.fd = wake_.fd(), .events = POLLIN, .revents = 0},
-                             {.fd = asks ? polled_[0] : -1, .events = POLLIN, .revents = 0},
-                             {.fd = asks ? polled_[1] : -1, .events = POLLIN, .revents = 0}}};
+  const bool beside_other = flood_.load(std::memory_order_relaxed) != 0;
+  const bool asks = !beside_other && looks_owed_ == 0;
+  std::array<pollfd, 1 + sockets_max> fds{{{.fd = wake_.fd(), .events = POLLIN, .revents = 0}}};
+  for (std::size_t i = 0; i < sockets_max; ++i) {
+    fds[1 + i] = {.fd = asks ? polled_[i] : -1, .events = POLLIN, .revents = 0};
+  }
   // A train stands for many.
   const auto batches = static_cast<int>(std::max<std::uint64_t>(1, turn_arrivals_ / receives_max));
-  const bool beside_data = read_clock().boottime < setup_.inlet->data_until();
-  const int flood_ms = beside_data ? flood_period_ms * batches : 0;
-  const int patience_ms = owes_a_look_ ? 1 : flood ? flood_ms : -1;
+  const int patience_ms = looks_owed_ > 0 ? look_ms : beside_other ? flood_period_ms * batches : -1;
   if (::poll(fds.data(), fds.size(), patience_ms) > 0 && fds[0].revents != 0) {
     // Before the task is looked for: a later wake-up is then a new one.
     wake_.clear();
@@ -212,25 +247,41 @@ void* Door::enter_flood(void* self) noexcept {
 }
 
 // Sleeps where nothing is left, and does not poll: a descriptor is used by who has the door only.
+// Where there is more it sleeps a moment as well: a processor that is never quite idle does not
+// look for what waits at another one.
 void Door::serve_flood() noexcept {
   while (!stop_.load()) {
     flood_.wait(0);
     bool more = false;
     if (take_door()) {
-      for (Incoming& in : incoming_) {
-        more = receive(in) || more;
-      }
+      more = receive_all() && receive_all();
+      share_reading();
       leave_door();
+      flood_turns_.fetch_add(1, std::memory_order_relaxed);
     }
-    if (!more || wanted_.load(std::memory_order_relaxed)) {
-      static_cast<void>(::clock_nanosleep(CLOCK_MONOTONIC, 0, &flood_pause, nullptr));
+    if (lifted_.exchange(false)) {
+      static_cast<void>(set_policy(::pthread_self(), SCHED_IDLE));
     }
+    const bool goes_on = more && !wanted_.load(std::memory_order_relaxed);
+    static_cast<void>(
+        ::clock_nanosleep(CLOCK_MONOTONIC, 0, goes_on ? &breath : &flood_pause, nullptr));
   }
 }
 
 // --- who has the door ---
 
-// One batch.
+// One batch of each.
+bool Door::receive_all() noexcept {
+  const std::uint64_t received_before = counters_.udp_received;
+  bool more = false;
+  for (Incoming& in : incoming_) {
+    more = receive(in) || more;
+  }
+  note_arrivals(counters_.udp_received - received_before, more);
+  return more;
+}
+
+// True: there is more.
 bool Door::receive(Incoming& in) noexcept {
   if (in.fd < 0) {
     return false;
@@ -244,10 +295,9 @@ bool Door::receive(Incoming& in) noexcept {
   WG_ASSERT(next != ReceiveNext::fatal);  // the descriptor is a socket until set_sockets()
   counters_.strangers_received += counters_.udp_received - received_before;
   count_kernel_drops(drops_before, in.kernel_drops, counters_.door_dropped);
-  gave_ = false;
+  given_ = 0;
   now_ = no_earlier(now_, read_clock());
-  note_arrivals(counters_.udp_received - received_before, next == ReceiveNext::drained);
-  if (setup_.inlet->crowded()) {
+  if (setup_.inlets.front().crowded()) {
     gate_->begin_load(now_.boottime);
   }
   gate_->collect(now_.boottime);
@@ -255,27 +305,37 @@ bool Door::receive(Incoming& in) noexcept {
     judge_all(wild, in.fd);
   }
   send_answers(in.fd);
-  if (gave_) {
-    ring_.publish();
-    setup_.inlet->rouse();
-  }
+  publish();
   inbox_.clear();
   return next == ReceiveNext::more;
 }
 
-void Door::note_arrivals(std::uint64_t count, bool drained) noexcept {
+void Door::note_arrivals(std::uint64_t count, bool more) noexcept {
   if (now_.boottime - window_began_ >= window) {
-    if (arrived_ < flood_ends && drained) {
-      flood_.store(0);
+    if (arrived_ < flood_ends && !more) {
+      is_flood_ = false;
     }
     window_began_ = now_.boottime;
     arrived_ = 0;
   }
   arrived_ += count;
-  if (arrived_ >= flood_begins && flood_.load(std::memory_order_relaxed) == 0) {
-    flood_.store(1);
+  if (arrived_ >= flood_begins) {
+    is_flood_ = true;
+  }
+}
+
+// A flood beside data is the second's, all else the first's.
+void Door::share_reading() noexcept {
+  const std::uint32_t seconds = is_flood_ && beside_data() ? 1 : 0;
+  if (flood_.exchange(seconds) != seconds && seconds != 0) {
     flood_.notify_one();
   }
+}
+
+bool Door::beside_data() const noexcept {
+  const Instant now = read_clock().boottime;
+  return std::ranges::any_of(setup_.inlets,
+                             [&](const Inlet& inlet) { return now < inlet.data_until(); });
 }
 
 // A datagram, or a train of them.
@@ -289,17 +349,11 @@ void Door::judge_all(const noise::Wild& wild, int fd) noexcept {
     }
     const Bytes datagram =
         bytes.subspan(offset, std::min<std::size_t>(stride, bytes.size() - offset));
-    const noise::MessageType type = noise::classify(datagram);
-    const bool has_place = type != noise::MessageType::initiation &&
-                           type != noise::MessageType::malformed &&
-                           datagram.size() <= noise::InitiationLayout::size;
-    if (offset > 0 && has_place) {
-      StrayDatagram stray{.bytes = static_cast<std::uint32_t>(datagram.size()),
-                          .source = wild.source,
-                          .destination = wild.destination,
-                          .ecn = wild.ecn};
-      copy_bytes(stray.message, datagram);
-      give(stray);
+    // The first was sent here, or comes to all: what it is for is not done twice.
+    const std::optional<std::uint32_t> index =
+        offset > 0 ? gate_->marked_index(datagram) : std::nullopt;
+    if (index) {
+      give_stray(*index, datagram, wild);
     } else {
       judge(datagram, wild);
     }
@@ -314,20 +368,37 @@ void Door::judge(Bytes datagram, const noise::Wild& wild) noexcept {
   if (!refused) {
     noise::HandedInitiation handed{.source = wild.source, .destination = wild.destination};
     copy_bytes(handed.message, datagram);
-    give(handed);
+    give(0, handed);
   } else if (*refused == noise::Drop::cookie_sent) {
     answers_.push_back(answer);
   }
 }
 
+void Door::give_stray(std::uint32_t index, Bytes datagram, const noise::Wild& wild) noexcept {
+  const auto shard = index & (static_cast<std::uint32_t>(setup_.inlets.size()) - 1);
+  give(shard, StrayDatagram{.datagram = datagram,
+                            .source = wild.source,
+                            .destination = wild.destination,
+                            .ecn = wild.ecn});
+}
+
 template <typename Item>
-void Door::give(const Item& item) noexcept {
-  if (ring_.push(item)) {
+void Door::give(std::uint32_t shard, const Item& item) noexcept {
+  if (from_door(setup_.inlets, shard).push(item)) {
     counters_.strangers_let_in += 1;
-    gave_ = true;
+    given_ |= std::uint32_t{1} << shard;
   } else {
     counters_.door_full += 1;
     gate_->begin_load(now_.boottime);
+  }
+}
+
+void Door::publish() noexcept {
+  for (std::uint32_t shard = 0; given_ != 0; ++shard, given_ >>= 1U) {
+    if ((given_ & 1U) != 0) {
+      from_door(setup_.inlets, shard).publish();
+      setup_.inlets[shard].rouse();
+    }
   }
 }
 

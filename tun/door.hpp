@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include <pthread.h>
 
@@ -25,6 +26,7 @@
 #include "tun/shard.hpp"
 #include "tun/task_slot.hpp"
 #include "tun/train_pool.hpp"
+#include "tun/udp_group.hpp"
 #include "tun/wake.hpp"
 
 namespace wgring::tun {
@@ -32,14 +34,17 @@ namespace wgring::tun {
 struct DoorSetup {
   MemorySource memory;
   noise::Entropy entropy;
-  Inlet* inlet = nullptr;   // of the shard that gets what is let in; outlives the door
-  std::uint32_t giver = 0;  // the door's ring in it
+  noise::IndexMark mark;
+  // Of all shards, of which the first gets whom is let in; the door is the last giver of each. A
+  // loan until the door is destroyed.
+  std::span<Inlet> inlets;
 };
 
-// The one has the usual priority, and sleeps until somebody comes. In a flood beside data it leaves
-// all to the other, which gets what processors are idle for (SCHED_IDLE), but for a batch each 4
-// ms, so that it goes on where none is. What is not read in time is lost in the socket's buffer
-// (door_dropped). One at a time has the door; who finds it taken comes again.
+// The one has the usual priority, and sleeps until somebody comes. A flood beside data it leaves to
+// the other, which gets what processors are idle for (SCHED_IDLE). Where none is, and that one got
+// nothing for 4 ms, it takes a batch itself, so that it goes on. What is not read in time is lost
+// in the socket's buffer (door_dropped). One at a time has the door. Who stands still with it for 8
+// ms is lifted to the usual priority for a turn.
 // Owner: the control thread, and the thread of all calls here.
 class Door {
  public:
@@ -48,9 +53,9 @@ class Door {
   Door& operator=(const Door&) = delete;
   ~Door();
 
-  // The pair is a loan until it is replaced; on return nothing of the old one is in use. nullptr:
-  // none.
-  void set_sockets(const UdpPair* sockets) noexcept;
+  // Its sockets are a loan until they are replaced; on return none of the old ones is in use.
+  // nullptr: none, as with a group that has no door.
+  void set_sockets(const UdpGroup* group) noexcept;
   // As InitiationGate::set_mac_keys().
   void set_mac_keys(const std::optional<noise::MacKeys>& ours) noexcept;
   // What came before is with the shard on return, or lost.
@@ -69,7 +74,7 @@ class Door {
     ByteArray<noise::CookieReplyLayout::size> message{};
   };
   static constexpr std::size_t answers_max = noise::received_segments_max;
-  // Of one family, before the control thread and the other family have their turn.
+  // Of one socket, before the control thread and the others have their turn.
   static constexpr std::size_t receives_max = 32;
   // A flood begins with so many within a window, and ends with a window of fewer than a fifth.
   static constexpr Duration window = std::chrono::milliseconds{100};
@@ -97,24 +102,30 @@ class Door {
   static void* enter(void* self) noexcept;
   void serve() noexcept;
   void wait() noexcept;
+  [[nodiscard]] bool is_left_to_other() noexcept;
+  void note_look(bool has_door) noexcept;
+  void lift_other() noexcept;
 
   // --- the second ---
   static void* enter_flood(void* self) noexcept;
   void serve_flood() noexcept;
 
   // --- who has the door ---
-  // True: there is more.
-  bool receive(Incoming& in) noexcept;
-  void note_arrivals(std::uint64_t count, bool drained) noexcept;
+  [[nodiscard]] bool receive_all() noexcept;
+  [[nodiscard]] bool receive(Incoming& in) noexcept;
+  void note_arrivals(std::uint64_t count, bool more) noexcept;
+  void share_reading() noexcept;
+  [[nodiscard]] bool beside_data() const noexcept;
   void judge_all(const noise::Wild& wild, int fd) noexcept;
   void judge(Bytes datagram, const noise::Wild& wild) noexcept;
+  void give_stray(std::uint32_t index, Bytes datagram, const noise::Wild& wild) noexcept;
   template <typename Item>
-  void give(const Item& item) noexcept;
+  void give(std::uint32_t shard, const Item& item) noexcept;
+  void publish() noexcept;
   void describe(std::size_t answer) noexcept;
   void send_answers(int fd) noexcept;
 
   DoorSetup setup_;
-  HandOver& ring_;
   Region room_;  // of the gate: its secrets are kept as those of the core
   noise::InitiationGate* gate_ = nullptr;
   Wake wake_;
@@ -126,23 +137,29 @@ class Door {
   FixedVector<Answer, answers_max> answers_;
   Sending sending_;
   EngineCounters counters_;
-  std::array<Incoming, 2> incoming_;   // v4, v6
-  std::array<int, 2> polled_{-1, -1};  // their descriptors, for the first thread
-  bool gave_ = false;                  // of this batch
+  static constexpr std::size_t sockets_max = 4;  // two pairs
+  std::array<Incoming, sockets_max> incoming_;
+  std::array<int, sockets_max> polled_{-1, -1, -1, -1};  // theirs, for the first thread
+  std::uint32_t given_ = 0;                              // in this batch, a bit for each shard
   Now now_{};
   Instant window_began_{};
   std::uint64_t arrived_ = 0;  // in this window
+  bool is_flood_ = false;
 
   pthread_t thread_{};
   pthread_t flood_thread_{};
   bool started_ = false;
   bool flood_started_ = false;
-  bool owes_a_look_ = false;         // the first thread was woken and did not get the door
+  bool is_set_back_ = false;  // the second has SCHED_IDLE
+  unsigned looks_owed_ = 0;   // how often in a row the first did not get the door
+  std::uint32_t flood_turns_seen_ = 0;
   std::uint64_t turn_arrivals_ = 0;  // in the latest turn of the first
   std::atomic<bool> stop_{false};
   std::atomic<bool> taken_{false};
   std::atomic<bool> wanted_{false};      // the first found it taken: the second is to pause
-  std::atomic<std::uint32_t> flood_{0};  // 1: the second thread reads as well
+  std::atomic<bool> lifted_{false};      // the second has the usual priority, and is to leave it
+  std::atomic<std::uint32_t> flood_{0};  // 1: the second thread reads
+  std::atomic<std::uint32_t> flood_turns_{0};  // of it with the door
   std::atomic<bool> flood_ready_{false};
   TaskSlot<Door> tasks_;
 };

@@ -7,10 +7,6 @@ namespace wgring::tun {
 // In front of each payload; payloads follow each other at multiples of its size.
 struct alignas(64) HandOver::Record {
   enum class Kind : std::uint8_t { plain, initiation, stray, skip };
-  static constexpr Kind kind_of(const noise::HandedInitiation&) noexcept {
-    return Kind::initiation;
-  }
-  static constexpr Kind kind_of(const StrayDatagram&) noexcept { return Kind::stray; }
   Kind kind = Kind::skip;
   std::uint32_t payload_bytes = 0;
   std::uint32_t size = 0;  // of the record with all that belongs to it
@@ -72,23 +68,30 @@ bool HandOver::push(const noise::Plain& packet) noexcept {
   return true;
 }
 
-template <typename Item>
-bool HandOver::push_item(const Item& item) noexcept {
-  static_assert(alignof(Item) <= sizeof(Record));
-  Record* const record = reserve(sizeof item);
+bool HandOver::push(const noise::HandedInitiation& initiation) noexcept {
+  static_assert(alignof(noise::HandedInitiation) <= sizeof(Record));
+  Record* const record = reserve(sizeof initiation);
   if (record == nullptr) {
     return false;
   }
-  record->kind = Record::kind_of(item);
-  ::new (record->payload()) Item{item};
+  record->kind = Record::Kind::initiation;
+  ::new (record->payload()) noise::HandedInitiation(initiation);
   return true;
 }
 
-bool HandOver::push(const noise::HandedInitiation& initiation) noexcept {
-  return push_item(initiation);
+// The datagram lies behind its item, whose loan is that of the ring then.
+bool HandOver::push(const StrayDatagram& stray) noexcept {
+  Record* const record = reserve(sizeof stray + stray.datagram.size());
+  if (record == nullptr) {
+    return false;
+  }
+  record->kind = Record::Kind::stray;
+  auto* const item = ::new (record->payload()) StrayDatagram(stray);
+  const MutableBytes copy{record->payload() + sizeof stray, stray.datagram.size()};
+  copy_bytes(copy, stray.datagram);
+  item->datagram = copy;
+  return true;
 }
-
-bool HandOver::push(const StrayDatagram& stray) noexcept { return push_item(stray); }
 
 void HandOver::publish() noexcept {
   // Pairs with the load in take(): the records are there before they are counted. In one order with

@@ -14,20 +14,18 @@
 
 namespace wgring::tun {
 
-// A datagram that the kernel joined to an initiation of the same flow, so that it came to the door;
-// not longer than that. For Device::on_udp().
+// A datagram that the kernel joined to one for the door of the same flow, so that it came there.
+// For Device::on_udp().
 struct StrayDatagram {
-  ByteArray<noise::InitiationLayout::size> message{};
-  std::uint32_t bytes = 0;
+  Bytes datagram;  // a loan
   noise::SocketAddress source;
   noise::LocalSource destination;
   std::uint8_t ecn = 0;
 };
 
-// A ring of bytes. Packets are copied in and used where they lie, so the other shard pays no copy
-// and no slot changes its owner.
-// Thread: the giver calls push() and publish(), the taker the others. Neither ever waits.
-// Order: first in, first out.
+// A ring of bytes. Packets and datagrams are copied in and used where they lie, so the other shard
+// pays no copy and no slot changes its owner. Thread: the giver calls push() and publish(), the
+// taker the others. Neither ever waits. Order: first in, first out.
 class HandOver {
  public:
   static constexpr std::size_t bytes = std::size_t{512} * 1024;  // eight of the largest packets
@@ -65,8 +63,6 @@ class HandOver {
  private:
   struct Record;
 
-  template <typename Item>
-  [[nodiscard]] bool push_item(const Item& item) noexcept;
   [[nodiscard]] Record* reserve(std::size_t payload_bytes) noexcept;
   [[nodiscard]] Record& at(std::uint64_t position) const noexcept;
 

@@ -28,9 +28,6 @@ Status Inlet::open(std::uint32_t self, std::uint32_t givers) noexcept {
 }
 
 bool Inlet::begin_sleep() noexcept {
-  if (givers_ <= 1) {
-    return true;
-  }
   sleeps_.store(true, std::memory_order_seq_cst);
   bool empty = true;
   for_each([&](const HandOver& ring, std::uint32_t) { empty = empty && ring.empty(); });
@@ -40,10 +37,6 @@ bool Inlet::begin_sleep() noexcept {
   return empty;
 }
 
-void Inlet::end_sleep() noexcept {
-  if (givers_ > 1) {
-    sleeps_.store(false, std::memory_order_relaxed);
-  }
-}
+void Inlet::end_sleep() noexcept { sleeps_.store(false, std::memory_order_relaxed); }
 
 }  // namespace wgring::tun

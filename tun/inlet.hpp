@@ -21,8 +21,7 @@ inline constexpr std::uint32_t shards_max = std::uint32_t{1} << noise::shard_bit
 // the owning shard's; from(i) and rouse() are giver i's; wake() is anyone's.
 class Inlet {
  public:
-  // Of shard `self`, one of `givers`: the shards and, behind them, the door, where it gives to this
-  // one. With one there is nobody to take from.
+  // Of shard `self`, one of `givers`: the shards and, behind them, the door.
   [[nodiscard]] Status open(std::uint32_t self, std::uint32_t givers) noexcept;
 
   [[nodiscard]] HandOver& from(std::uint32_t giver) noexcept { return *rings_[giver]; }

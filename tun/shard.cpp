@@ -11,12 +11,13 @@ namespace wgring::tun {
 Shard::Shard(std::unique_ptr<ShardThread> thread) noexcept : thread_(std::move(thread)) {}
 Shard::~Shard() = default;
 
-Result<std::unique_ptr<Shard>> Shard::start(const ShardSetup& setup) noexcept {
-  std::unique_ptr<ShardThread> thread(new (std::nothrow) ShardThread);
+Result<std::unique_ptr<Shard>> Shard::start(const ShardSetup& setup,
+                                            const ShardPlace& place) noexcept {
+  std::unique_ptr<ShardThread> thread(new (std::nothrow) ShardThread(setup, place));
   if (thread == nullptr) {
     return fail(ENOMEM, "out of memory for a shard");
   }
-  if (const Status status = thread->start(setup); !status) {
+  if (const Status status = thread->start(); !status) {
     return std::unexpected(status.error());
   }
   std::unique_ptr<Shard> shard(new (std::nothrow) Shard(std::move(thread)));

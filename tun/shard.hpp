@@ -27,6 +27,7 @@ namespace wgring::tun {
 struct ShardPlace {
   std::uint32_t shard = 0;
   std::uint32_t shard_bits = 0;
+  noise::IndexMark mark;    // of all
   std::span<Inlet> inlets;  // of all, this one's as well; a loan until all are destroyed
 };
 
@@ -39,7 +40,6 @@ struct ShardSetup {
   MemorySource memory;
   noise::Entropy entropy;
   LanePolicy lanes{};
-  ShardPlace place{};  // default: there is one only
   noise::PrefixWatch prefixes{};
 };
 
@@ -96,7 +96,8 @@ class ShardThread;
 // after which the descriptors it used may be closed.
 class Shard {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<Shard>> start(const ShardSetup& setup) noexcept;
+  [[nodiscard]] static Result<std::unique_ptr<Shard>> start(const ShardSetup& setup,
+                                                            const ShardPlace& place) noexcept;
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
   ~Shard();

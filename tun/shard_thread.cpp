@@ -14,14 +14,11 @@ namespace wgring::tun {
 
 // --- control thread ---
 
-Status ShardThread::start(const ShardSetup& setup) noexcept {
-  setup_ = setup;
+ShardThread::ShardThread(const ShardSetup& setup, const ShardPlace& place) noexcept
+    : setup_(setup), place_(place), inlet_(&place_.inlets[place_.shard]) {}
+
+Status ShardThread::start() noexcept {
   Status status = notify_.open();
-  if (!setup.place.inlets.empty()) {
-    inlet_ = &setup.place.inlets[setup.place.shard];
-  } else if (status) {
-    status = own_inlet_.open(0, 1);
-  }
   if (status) {
     status = pools_.open();
   }
@@ -131,8 +128,9 @@ Status ShardThread::open() noexcept {
                                                       .aead = setup_.aead,
                                                       .train_pool = &pools_.trains(),
                                                       .packet_pool = &pools_.packets(),
-                                                      .shard = setup_.place.shard,
-                                                      .shard_bits = setup_.place.shard_bits,
+                                                      .shard = place_.shard,
+                                                      .shard_bits = place_.shard_bits,
+                                                      .mark = place_.mark,
                                                       .now = now_,
                                                       .runner = lanes_.runner(),
                                                       .prefixes = setup_.prefixes});
@@ -226,7 +224,7 @@ void ShardThread::take_handed(E& engine) noexcept {
       return;  // and its giver's cache line is left alone
     }
     ring.take(handed_);
-    const bool of_a_shard = giver < setup_.place.inlets.size();
+    const bool of_a_shard = giver < place_.inlets.size();
     hand_over_.taken += of_a_shard ? handed_.plains.size() + handed_.initiations.size() : 0;
     if (!handed_.initiations.empty()) {
       device_->on_initiations({handed_.initiations.begin(), handed_.initiations.size()}, now_,
@@ -246,7 +244,7 @@ void ShardThread::take_handed(E& engine) noexcept {
 template <Engine E>
 void ShardThread::deliver_stray(E& engine, const StrayDatagram& stray) noexcept {
   noise::Wild wild{.slot = pools_.trains().take(),
-                   .bytes = stray.bytes,
+                   .bytes = static_cast<std::uint32_t>(stray.datagram.size()),
                    .source = stray.source,
                    .destination = stray.destination,
                    .ecn = stray.ecn};
@@ -254,7 +252,7 @@ void ShardThread::deliver_stray(E& engine, const StrayDatagram& stray) noexcept 
     hand_over_.full += 1;
     return;
   }
-  copy_bytes(wild.slot.bytes(), Bytes{stray.message}.first(stray.bytes));
+  copy_bytes(wild.slot.bytes(), stray.datagram);
   device_->on_udp({&wild, 1}, now_, outbox_);
   submit(engine);
 }
@@ -263,7 +261,7 @@ void ShardThread::deliver_stray(E& engine, const StrayDatagram& stray) noexcept 
 void ShardThread::hand_over() noexcept {
   std::uint32_t shards = 0;  // a bit each
   const auto give = [&](const auto& item, std::uint32_t shard) {
-    const bool pushed = setup_.place.inlets[shard].from(setup_.place.shard).push(item);
+    const bool pushed = place_.inlets[shard].from(place_.shard).push(item);
     (pushed ? hand_over_.given : hand_over_.full) += 1;
     shards |= std::uint32_t{1} << shard;
   };
@@ -275,8 +273,8 @@ void ShardThread::hand_over() noexcept {
   }
   for (std::uint32_t shard = 0; shards != 0; ++shard, shards >>= 1U) {
     if ((shards & 1U) != 0) {
-      setup_.place.inlets[shard].from(setup_.place.shard).publish();
-      setup_.place.inlets[shard].rouse();
+      place_.inlets[shard].from(place_.shard).publish();
+      place_.inlets[shard].rouse();
     }
   }
 }

@@ -28,13 +28,13 @@ class ShardThread {
  public:
   using TaskFunction = void (*)(void* task, ShardContext&) noexcept;
 
-  ShardThread() noexcept = default;
+  ShardThread(const ShardSetup& setup, const ShardPlace& place) noexcept;
   ShardThread(const ShardThread&) = delete;
   ShardThread& operator=(const ShardThread&) = delete;
   ~ShardThread();
 
   // --- control thread ---
-  [[nodiscard]] Status start(const ShardSetup& setup) noexcept;
+  [[nodiscard]] Status start() noexcept;
   void run_task(TaskFunction function, void* task) noexcept;
   [[nodiscard]] EngineChoice engine() const noexcept { return choice_; }
   [[nodiscard]] int notify_fd() const noexcept { return notify_.fd(); }
@@ -81,8 +81,8 @@ class ShardThread {
   [[nodiscard]] bool stopping() const noexcept { return stop_.load(std::memory_order_relaxed); }
 
   ShardSetup setup_;
-  Inlet own_inlet_;  // of one that is alone
-  Inlet* inlet_ = &own_inlet_;
+  ShardPlace place_;
+  Inlet* inlet_;
   Wake notify_;
   EngineChoice choice_;
   TrainPools pools_;

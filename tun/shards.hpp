@@ -1,6 +1,6 @@
 // Shards: all shards of an interface, and the door. Each shard has a queue of its TUN, a pair of
 // its UDP sockets and a share of its peers; what is for a peer of another is handed over
-// (docs/adr/0009). What the door lets in goes to the first.
+// (docs/adr/0009). Whom the door lets in goes to the first.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +28,8 @@ class Shards {
     return static_cast<std::uint32_t>(shards_.size());
   }
   [[nodiscard]] std::uint32_t shard_bits() const noexcept { return shard_bits_; }
+  // Of the receiver indices of all.
+  [[nodiscard]] noise::IndexMark mark() const noexcept { return mark_; }
   [[nodiscard]] Shard& operator[](std::uint32_t shard) noexcept { return *shards_[shard]; }
   [[nodiscard]] Door& door() noexcept { return *door_; }
   // Of one; what the door did counts as the first's.
@@ -41,9 +43,10 @@ class Shards {
   }
 
  private:
-  explicit Shards(std::size_t count);
+  Shards(std::size_t count, noise::IndexMark mark);
 
   std::uint32_t shard_bits_;
+  noise::IndexMark mark_;
   std::vector<Inlet> inlets_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<Door> door_;

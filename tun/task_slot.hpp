@@ -32,6 +32,10 @@ class TaskSlot {
     done_.wait(done, std::memory_order_acquire);
   }
 
+  // Likewise the server's.
+  [[nodiscard]] bool waiting() const noexcept {
+    return task_.load(std::memory_order_relaxed) != nullptr;
+  }
   // `perform(const Task&)`, if one is wanted.
   template <typename Perform>
   void serve(Perform&& perform) noexcept {

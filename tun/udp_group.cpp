@@ -13,23 +13,34 @@ constexpr auto number_of(noise::MessageType type) noexcept {
   return static_cast<std::uint32_t>(type);
 }
 
-// The answer is a number of a socket in the group, in the order they were bound: the door is the
-// last. What is too short to be read ends the program with 0, and is dropped there.
-Status attach(int fd, std::uint32_t shard_count) noexcept {
+// The answer is a number of a socket in the group, in the order they were bound: those of the door
+// are the last. What is too short to be read ends the program with 0, and is dropped there.
+Status attach(int fd, std::uint32_t shard_count, noise::IndexMark mark) noexcept {
   constexpr std::uint16_t load_byte = BPF_LD | BPF_B | BPF_ABS;
+  constexpr std::uint16_t load_word = BPF_LD | BPF_W | BPF_ABS;  // big-endian
   constexpr std::uint16_t equal = BPF_JMP | BPF_JEQ | BPF_K;
-  // Receiver indices are little-endian: the low bits are in the first byte.
+  constexpr unsigned byte = 8;
+  static_assert(noise::IndexMark::bits == byte);
+  // How far it is from this line.
+  constexpr auto to_unmarked = [](std::uint8_t line) { return std::uint8_t(18 - line - 1); };
+  constexpr auto to_door = [](std::uint8_t line) { return std::uint8_t(19 - line - 1); };
+  // Receiver indices are little-endian: the shard is in the first byte, the mark is the last.
   sock_filter program[] = {
-      BPF_STMT(load_byte, 0),
-      BPF_JUMP(equal, number_of(noise::MessageType::data), 3, 0),
-      BPF_JUMP(equal, number_of(noise::MessageType::cookie_reply), 2, 0),
-      BPF_JUMP(equal, number_of(noise::MessageType::response), 3, 0),
-      BPF_STMT(BPF_RET | BPF_K, shard_count),
-      BPF_STMT(load_byte, noise::DataLayout::receiver_index),
-      BPF_STMT(BPF_JMP | BPF_JA, 1),
-      BPF_STMT(load_byte, noise::ResponseLayout::receiver_index),
-      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, shard_count - 1),
-      BPF_STMT(BPF_RET | BPF_A, 0),
+      BPF_STMT(load_byte, 0), BPF_JUMP(equal, number_of(noise::MessageType::data), 2, 0),
+      BPF_JUMP(equal, number_of(noise::MessageType::cookie_reply), 1, 0),
+      BPF_JUMP(equal, number_of(noise::MessageType::response), 2, to_door(3)),
+      BPF_STMT(load_word, noise::DataLayout::receiver_index), BPF_STMT(BPF_JMP | BPF_JA, 1),
+      BPF_STMT(load_word, noise::ResponseLayout::receiver_index),
+      // As IndexMark computes it.
+      BPF_STMT(BPF_MISC | BPF_TAX, 0), BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, byte),
+      BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, mark.factor()),
+      BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 32 - byte), BPF_STMT(BPF_ALU | BPF_XOR | BPF_X, 0),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff), BPF_JUMP(equal, 0, 0, to_unmarked(13)),
+      // The shard.
+      BPF_STMT(BPF_MISC | BPF_TXA, 0), BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 32 - byte),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, shard_count - 1), BPF_STMT(BPF_RET | BPF_A, 0),
+      BPF_STMT(BPF_RET | BPF_K, shard_count + 1),  // unmarked
+      BPF_STMT(BPF_RET | BPF_K, shard_count),      // the door
   };
   static_assert(noise::DataLayout::receiver_index == noise::CookieReplyLayout::receiver_index);
   const sock_fprog code{.len = std::size(program), .filter = program};
@@ -41,10 +52,10 @@ Status attach(int fd, std::uint32_t shard_count) noexcept {
 
 }  // namespace
 
-Status UdpGroup::steer() const noexcept {
+Status UdpGroup::steer(noise::IndexMark mark) const noexcept {
   for (const int fd : {of(0).v4(), of(0).v6()}) {
     const Status attached =
-        fd < 0 ? Status{} : attach(fd, static_cast<std::uint32_t>(shard_count_));
+        fd < 0 ? Status{} : attach(fd, static_cast<std::uint32_t>(shard_count_), mark);
     if (!attached) {
       return attached;
     }
@@ -53,12 +64,12 @@ Status UdpGroup::steer() const noexcept {
 }
 
 // On an error the pairs that there are by then stay.
-Status UdpGroup::grow(std::uint32_t fwmark, ReceiveRuns runs) {
+Status UdpGroup::grow(noise::IndexMark mark, std::uint32_t fwmark, ReceiveRuns runs) {
   // Only now: had it been shared from the start, another program's port might be ours as well.
   if (const Status shared = pairs_.front().share(); !shared) {
     return shared;
   }
-  while (pairs_.size() <= shard_count_) {
+  while (pairs_.size() < shard_count_ + 2) {
     Result<UdpPair> pair = pairs_.size() < shard_count_
                                ? UdpPair::join(pairs_.front(), fwmark, runs)
                                : UdpPair::join_as_door(pairs_.front(), fwmark, runs);
@@ -67,20 +78,20 @@ Status UdpGroup::grow(std::uint32_t fwmark, ReceiveRuns runs) {
     }
     pairs_.push_back(std::move(*pair));
   }
-  return steer();
+  return steer(mark);
 }
 
-Result<UdpGroup> UdpGroup::open(std::uint32_t shard_bits, std::uint16_t port, std::uint32_t fwmark,
-                                ReceiveRuns runs) {
+Result<UdpGroup> UdpGroup::open(std::uint32_t shard_bits, noise::IndexMark mark, std::uint16_t port,
+                                std::uint32_t fwmark, ReceiveRuns runs) {
   UdpGroup group;
   group.shard_count_ = std::size_t{1} << shard_bits;
-  group.pairs_.reserve(group.shard_count_ + 1);
+  group.pairs_.reserve(group.shard_count_ + 2);
   Result<UdpPair> first = UdpPair::open(port, fwmark, runs);
   if (!first) {
     return std::unexpected(first.error());
   }
   group.pairs_.push_back(std::move(*first));
-  if (const Status grown = group.grow(fwmark, runs); !grown) {
+  if (const Status grown = group.grow(mark, fwmark, runs); !grown) {
     if (group.shard_count_ > 1) {
       return std::unexpected(grown.error());
     }

@@ -22,7 +22,7 @@ from lab.wgtool import Key
 pytestmark = [pytest.mark.ours, NO_SECOND_TRY]
 
 # Numbers of linux/capability.h.
-NET_BIND_SERVICE, NET_ADMIN, IPC_LOCK, BPF = 10, 12, 14, 39
+NET_BIND_SERVICE, NET_ADMIN, IPC_LOCK, SYS_RESOURCE, BPF = 10, 12, 14, 24, 39
 NOBODY = pwd.getpwnam("nobody")
 
 PROT_READ_EXEC, MAP_PRIVATE_ANONYMOUS = 5, 0x22
@@ -64,12 +64,15 @@ def capabilities(status, kind):
     return {number for number in range(64) if bits >> number & 1}
 
 
+def limits_can_be_raised():
+    bits = int(pathlib.Path("/proc/self/status").read_text().partition("CapEff:")[2].split()[0], 16)
+    return bool(bits >> SYS_RESOURCE & 1)
+
+
 def expected_capabilities(shards=1):
     """The limit of locked memory stays where the tests themselves may not raise it."""
-    bits = int(pathlib.Path("/proc/self/status").read_text().partition("CapEff:")[2].split()[0], 16)
-    cap_sys_resource = 24
     limited = (resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY
-               and not bits >> cap_sys_resource & 1)
+               and not limits_can_be_raised())
     steered = shards > 1 and peers.PERSONA not in peers.UNSTEERED_PERSONAS
     return ({NET_ADMIN, NET_BIND_SERVICE} | ({IPC_LOCK} if limited else set())
             | ({BPF} if steered else set()))
@@ -110,6 +113,29 @@ def test_no_core_and_no_dump_and_no_new_rights_also_without_the_sandbox(lab, our
     for status in statuses(daemon):
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "0")
     assert inject.call(daemon.pid, "prctl", PR_GET_DUMPABLE) == 0
+
+
+@pytest.mark.injects
+@pytest.mark.parametrize("user", [[], ["--user=nobody"]], ids=["root", "nobody"])
+def test_the_thread_of_floods_may_come_to_the_usual_priority_and_not_above_it(lab, ours, user):
+    daemon = start(lab, ours, "--sandbox=auto", *user)
+    limits = pathlib.Path(f"/proc/{daemon.pid}/limits").read_text()
+    nice, = (line for line in limits.splitlines() if line.startswith("Max nice priority"))
+    own = resource.getrlimit(resource.RLIMIT_NICE)
+    usual = 20
+    expected = [max(usual, one) for one in own] if limits_can_be_raised() else list(own)
+    assert [int(word) for word in nice.split()[3:5]] == expected
+    flood, = (int(task.name) for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir()
+              if (task / "comm").read_text() == "wgring-flood\n")
+    assert os.sched_getscheduler(flood) == os.SCHED_IDLE
+    no_parameter = 0  # nothing changes, and the kernel says so after the sandbox had its say
+    for policy in (os.SCHED_OTHER, os.SCHED_IDLE):
+        assert inject.call(daemon.pid, "sched_setscheduler", flood, policy,
+                           no_parameter) == "EINVAL"
+    for policy in (os.SCHED_FIFO, os.SCHED_RR):
+        assert inject.call(daemon.pid, "sched_setscheduler", flood, policy,
+                           no_parameter) == "ENOSYS"
+    assert daemon.stop() == 0
 
 
 def test_groups_of_the_starter_are_given_up(lab, ours):

@@ -13,6 +13,8 @@
 namespace wgring::noise {
 namespace {
 
+constexpr IndexMark mark{0x9e37'79b1U};
+
 // Hands out the given words, then fails.
 class ScriptedEntropy {
  public:
@@ -37,7 +39,7 @@ class IndexTableTest : public ::testing::Test {
   void SetUp() override { ASSERT_TRUE(table.open(memory.source(), 1U << 20U)); }
   test::TestMemory memory;
   test::SeededEntropy random{8};
-  IndexTable table;
+  IndexTable table{mark};
 };
 
 TEST_F(IndexTableTest, EmptyFindsNothing) {
@@ -54,22 +56,23 @@ TEST_F(IndexTableTest, ZeroAndAllOnesAreOrdinaryIndices) {
   const IndexRef first{.kind = IndexKind::handshake, .id = 0};
   const IndexRef second{.kind = IndexKind::keypair, .id = (1U << 30U) - 1};
   ASSERT_EQ(table.insert(script.entropy(), first, 0, 0), 0U);
-  ASSERT_EQ(table.insert(script.entropy(), second, 0, 0), 0xffff'ffffU);
+  const std::uint32_t ones = mark.put_on(0xffff'ffffU);
+  ASSERT_EQ(table.insert(script.entropy(), second, 0, 0), ones);
   EXPECT_EQ(table.find(0), first);
-  EXPECT_EQ(table.find(0xffff'ffffU), second);
+  EXPECT_EQ(table.find(ones), second);
   EXPECT_EQ(table.find(1), std::nullopt);
   table.remove(0);
   EXPECT_EQ(table.find(0), std::nullopt);
-  EXPECT_EQ(table.find(0xffff'ffffU), second);
+  EXPECT_EQ(table.find(ones), second);
 }
 
 TEST_F(IndexTableTest, DrawsAgainOnCollision) {
   ASSERT_TRUE(table.ensure(2));
   ScriptedEntropy script({77, 77, 77, 78});
-  ASSERT_EQ(table.insert(script.entropy(), {.id = 1}, 0, 0), 77U);
-  ASSERT_EQ(table.insert(script.entropy(), {.id = 2}, 0, 0), 78U);
-  EXPECT_EQ(table.find(77)->id, 1U);
-  EXPECT_EQ(table.find(78)->id, 2U);
+  ASSERT_EQ(table.insert(script.entropy(), {.id = 1}, 0, 0), mark.put_on(77));
+  ASSERT_EQ(table.insert(script.entropy(), {.id = 2}, 0, 0), mark.put_on(78));
+  EXPECT_EQ(table.find(mark.put_on(77))->id, 1U);
+  EXPECT_EQ(table.find(mark.put_on(78))->id, 2U);
 }
 
 TEST_F(IndexTableTest, BrokenEntropyEndsInRefusal) {
@@ -92,7 +95,7 @@ TEST_F(IndexTableTest, ReplaceKeepsTheIndex) {
   EXPECT_EQ(table.size(), 1U);
 }
 
-TEST_F(IndexTableTest, LowBitsNameTheShard) {
+TEST_F(IndexTableTest, LowBitsNameTheShardAndEachBearsTheMark) {
   ASSERT_TRUE(table.ensure(1000));
   for (const std::uint32_t bits : {0U, 1U, 3U, 8U}) {
     const std::uint32_t mask = (1U << bits) - 1;
@@ -101,15 +104,30 @@ TEST_F(IndexTableTest, LowBitsNameTheShard) {
       const auto index = table.insert(random.entropy(), {.id = i}, shard, bits);
       ASSERT_TRUE(index.has_value());
       EXPECT_EQ(*index & mask, shard);
+      EXPECT_TRUE(mark.is_on(*index));
       EXPECT_EQ(table.find(*index)->id, i);
     }
   }
 }
 
+// The first ones whose home in a table of 64 is `home`.
+std::vector<std::uint32_t> at_home(std::uint32_t home, std::size_t wanted) {
+  std::vector<std::uint32_t> found;
+  for (std::uint32_t index = 0; found.size() < wanted; ++index) {
+    if (mark.put_on(index) >> 26U == home) {
+      found.push_back(mark.put_on(index));
+    }
+  }
+  return found;
+}
+
 // Clusters that share a home, wrap around the end and overlap: every order of removal.
 TEST_F(IndexTableTest, RemovalKeepsClustersWhole) {
-  const std::vector<std::uint32_t> indices{0xffff'ffffU, 0xffff'fffeU, 0xfc00'0000U,
-                                           0x0000'0001U, 0x0000'0000U, 0x0400'0000U};
+  std::vector<std::uint32_t> indices;
+  for (const auto& [home, wanted] : {std::pair{63U, 3U}, {0U, 2U}, {1U, 1U}}) {
+    const std::vector<std::uint32_t> there = at_home(home, wanted);
+    indices.insert(indices.end(), there.begin(), there.end());
+  }
   std::vector<std::size_t> order{0, 1, 2, 3, 4, 5};
   do {
     ASSERT_TRUE(table.ensure(6));

@@ -13,6 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr IndexMark mark{0x9e37'79b1U};
+
 class InitiationGateTest : public testing::Test {
  protected:
   InitiationGateTest() {
@@ -57,7 +59,7 @@ class InitiationGateTest : public testing::Test {
 
   test::TestMemory memory;
   Pair pair;
-  InitiationGate gate{pair.random.source()};
+  InitiationGate gate{pair.random.source(), mark};
   SocketAddress source{.ip = {}, .port = 51820};
   ByteArray<CookieReplyLayout::size> reply{};
   WallTime wall = wall_start;
@@ -178,11 +180,40 @@ TEST_F(InitiationGateTest, AllThatIsKeptOutIsCounted) {
   EXPECT_EQ(gate.drops()[Drop::malformed], 1U);
 }
 
+// What names one of our indices is for the shard, and no matter of the gate.
+TEST_F(InitiationGateTest, WhatNamesNoIndexOfOursIsKnownByItsMark) {
+  const auto message = [](MessageType type, std::size_t bytes, std::size_t at,
+                          std::uint32_t index) {
+    std::vector<std::uint8_t> made(bytes);
+    made[0] = static_cast<std::uint8_t>(type);
+    store_le32(made.data() + at, index);
+    return made;
+  };
+  const std::uint32_t ours = mark.put_on(0x00c0'ffeeU);
+  std::uint64_t unknown = 0;
+  for (const auto& [type, bytes, at] :
+       {std::tuple{MessageType::response, ResponseLayout::size, ResponseLayout::receiver_index},
+        {MessageType::cookie_reply, CookieReplyLayout::size, CookieReplyLayout::receiver_index},
+        {MessageType::data, DataLayout::size_min, DataLayout::receiver_index},
+        {MessageType::data, std::size_t{1452}, DataLayout::receiver_index}}) {
+    const auto forged = message(type, bytes, at, ours ^ 0x0100'0000U);
+    EXPECT_EQ(gate.marked_index(forged), std::nullopt);
+    EXPECT_EQ(refuse(forged), Drop::unknown_index);
+    EXPECT_EQ(gate.drops()[Drop::unknown_index], ++unknown);
+    const auto genuine = message(type, bytes, at, ours);
+    EXPECT_EQ(gate.marked_index(genuine), ours);
+    EXPECT_EQ(refuse(genuine), Drop::malformed) << "a copy";
+  }
+  EXPECT_EQ(gate.marked_index(message(MessageType::data, 31, 4, ours)), std::nullopt);
+  EXPECT_EQ(gate.marked_index(message(MessageType::initiation, 148, 4, ours)), std::nullopt);
+  EXPECT_EQ(refuse(message(MessageType::data, 31, 4, ours)), Drop::malformed);
+}
+
 TEST_F(InitiationGateTest, NeedsMemoryAndEntropy) {
-  InitiationGate blind{failing_entropy};
+  InitiationGate blind{failing_entropy, mark};
   EXPECT_FALSE(blind.open(memory.source()));
   test::TestMemory none{0};
-  InitiationGate homeless{pair.random.source()};
+  InitiationGate homeless{pair.random.source(), mark};
   EXPECT_FALSE(homeless.open(none.source()));
 }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <netinet/udp.h>
@@ -29,9 +30,10 @@ class DoorTest : public SpaceTest {
 
   void SetUp() override {
     SpaceTest::SetUp();
-    ASSERT_TRUE(inlet.open(0, 2));
+    ASSERT_TRUE(inlets[0].open(0, giver + 1));
+    ASSERT_TRUE(inlets[1].open(1, giver + 1));
     auto started = Door::start(
-        {.memory = memory.source(), .entropy = system_entropy(), .inlet = &inlet, .giver = 1});
+        {.memory = memory.source(), .entropy = system_entropy(), .mark = mark, .inlets = inlets});
     ASSERT_TRUE(started) << started.error().what;
     door = std::move(*started);
     ByteArray<32> key{};
@@ -42,10 +44,10 @@ class DoorTest : public SpaceTest {
     use(0);
   }
   void use(std::uint16_t port, ReceiveRuns runs = ReceiveRuns::off) {
-    auto opened = UdpGroup::open(0, port, 0, runs);
+    auto opened = UdpGroup::open(1, mark, port, 0, runs);
     ASSERT_TRUE(opened && opened->door() != nullptr);
     auto next = std::make_unique<UdpGroup>(std::move(*opened));
-    door->set_sockets(next->door());
+    door->set_sockets(next.get());
     group = std::move(next);
   }
 
@@ -67,9 +69,9 @@ class DoorTest : public SpaceTest {
     std::vector<noise::HandedInitiation> all;
     const Instant end = read_clock().boottime + patience;
     while (all.size() < wanted && read_clock().boottime < end) {
-      inlet.from(1).take(batch);
+      inlet.from(giver).take(batch);
       all.insert(all.end(), batch.initiations.begin(), batch.initiations.end());
-      inlet.from(1).release();
+      inlet.from(giver).release();
       if (batch.initiations.empty()) {
         ::usleep(200);
       }
@@ -122,8 +124,11 @@ class DoorTest : public SpaceTest {
     })) << "load is over";
   }
 
+  static constexpr std::uint32_t giver = 2;  // the door, behind two shards
+  static constexpr noise::IndexMark mark{0x9e37'79b1U};
   SystemMemory memory;
-  Inlet inlet;
+  std::array<Inlet, giver> inlets;
+  Inlet& inlet = inlets[0];
   noise::LocalIdentity ours;
   noise::RemoteIdentity remote;
   std::unique_ptr<UdpGroup> group;
@@ -290,31 +295,96 @@ TEST_F(DoorTest, OldSocketsAreLetGo) {
   EXPECT_EQ(load_le32(&got[0].message[noise::InitiationLayout::sender_index]), 3U);
 }
 
-TEST_F(DoorTest, WhatTheKernelJoinedToAnInitiationGoesToTheShardToo) {
-  use(0, ReceiveRuns::on);
-  const Peer peer("127.0.0.1");
-  for (const auto& [type, bytes] : {std::pair{noise::MessageType::response, 92},
-                                    {noise::MessageType::data, 32},
-                                    {noise::MessageType::data, 147}}) {
-    std::string tail(static_cast<std::size_t>(bytes), '\0');
-    tail[0] = static_cast<char>(type);
-    const int cut = noise::InitiationLayout::size;
-    ASSERT_EQ(::setsockopt(peer.fd(), IPPROTO_UDP, UDP_SEGMENT, &cut, sizeof cut), 0);
-    peer.send("127.0.0.1", group->port(), initiation(1) + tail);
-    std::vector<StrayDatagram> strays;
-    ASSERT_TRUE(wait_for([&] {
-      inlet.from(1).take(batch);
-      strays.insert(strays.end(), batch.strays.begin(), batch.strays.end());
-      batch.clear();
-      inlet.from(1).release();
-      return !strays.empty();
-    })) << bytes;
-    ASSERT_EQ(strays.size(), 1U);
-    EXPECT_EQ(std::string(strays[0].message.begin(), strays[0].message.begin() + bytes), tail);
-    EXPECT_EQ(strays[0].bytes, tail.size());
-    EXPECT_EQ(strays[0].source.port, peer.port());
-    EXPECT_EQ(strays[0].destination.ip, strays[0].source.ip) << "loopback";
+// What shard `number` gets by the ring, copied.
+struct Kept {
+  std::string text;
+  noise::SocketAddress source;
+  noise::LocalSource destination;
+};
+
+class DoorJoinTest : public DoorTest {
+ protected:
+  void SetUp() override {
+    DoorTest::SetUp();
+    use(0, ReceiveRuns::on);
+    peer = std::make_unique<Peer>("127.0.0.1");  // of this space
   }
+  // In one piece, as the kernel joins them: each but the last of `cut` bytes.
+  void send(const std::string& datagrams, std::size_t cut) {
+    const int bytes = static_cast<int>(cut);
+    ASSERT_EQ(::setsockopt(peer->fd(), IPPROTO_UDP, UDP_SEGMENT, &bytes, sizeof bytes), 0);
+    peer->send("127.0.0.1", group->port(), datagrams);
+  }
+  std::vector<Kept> strays(std::uint32_t shard) {
+    std::vector<Kept> kept;
+    EXPECT_TRUE(wait_for([&] {
+      HandOver& ring = inlets[shard].from(giver);
+      ring.take(batch);
+      for (const StrayDatagram& stray : batch.strays) {
+        kept.push_back({.text = {stray.datagram.begin(), stray.datagram.end()},
+                        .source = stray.source,
+                        .destination = stray.destination});
+      }
+      batch.clear();
+      ring.release();
+      return !kept.empty();
+    }));
+    return kept;
+  }
+  static std::string naming(std::uint32_t index, noise::MessageType type, std::size_t bytes) {
+    std::string text(bytes, '\5');
+    auto* const at = reinterpret_cast<std::uint8_t*>(text.data());
+    const bool late = type == noise::MessageType::response;
+    store_le32(at, static_cast<std::uint32_t>(type));
+    store_le32(
+        at + (late ? noise::ResponseLayout::receiver_index : noise::DataLayout::receiver_index),
+        index);
+    return text;
+  }
+
+  std::unique_ptr<Peer> peer;
+};
+
+TEST_F(DoorJoinTest, WhatIsBehindAnInitiationGoesToItsShard) {
+  for (const std::uint32_t shard : {0U, 1U}) {
+    const std::uint32_t index = mark.put_on(0x00ab'cdeeU + shard);
+    for (const auto& [type, bytes] : {std::pair{noise::MessageType::response, 92},
+                                      {noise::MessageType::data, 32},
+                                      {noise::MessageType::data, 147}}) {
+      const std::string tail = naming(index, type, static_cast<std::size_t>(bytes));
+      send(initiation(1) + tail, noise::InitiationLayout::size);
+      const std::vector<Kept> got = strays(shard);
+      ASSERT_EQ(got.size(), 1U) << bytes;
+      EXPECT_EQ(got[0].text, tail);
+      EXPECT_EQ(got[0].source.port, peer->port());
+      EXPECT_EQ(got[0].destination.ip, got[0].source.ip) << "loopback";
+    }
+  }
+  EXPECT_EQ(stats().drops[noise::Drop::malformed], 0U);
+}
+
+// Who forges the source of a peer does not take with him what the peer sends meanwhile.
+TEST_F(DoorJoinTest, WhatIsBehindAForgedIndexGoesToItsShard) {
+  constexpr std::size_t full = 1452;
+  const std::uint32_t index = mark.put_on(0x00ab'cdefU);
+  const std::string forged = naming(index ^ 0x0100'0000U, noise::MessageType::data, full);
+  const std::string genuine = naming(index, noise::MessageType::data, full);
+  std::string train = forged;
+  for (int i = 0; i < 20; ++i) {
+    train += genuine;
+  }
+  send(train + forged, full);
+  std::vector<Kept> got;
+  while (got.size() < 20 && !HasFailure()) {
+    for (Kept& one : strays(1)) {
+      got.push_back(std::move(one));
+    }
+  }
+  ASSERT_EQ(got.size(), 20U);
+  for (const Kept& one : got) {
+    EXPECT_EQ(one.text, genuine);
+  }
+  EXPECT_EQ(stats().drops[noise::Drop::unknown_index], 2U);
   EXPECT_EQ(stats().drops[noise::Drop::malformed], 0U);
 }
 
@@ -362,11 +432,84 @@ int sleeps_of(const std::string& name) {
   return -1;
 }
 
+// Of the door's two threads, for a while.
+bool neither_wakes() {
+  const int first = sleeps_of("wgring-door");
+  const int second = sleeps_of("wgring-flood");
+  ::usleep(200'000);
+  return first >= 0 && sleeps_of("wgring-door") == first && sleeps_of("wgring-flood") == second;
+}
+
 TEST_F(DoorTest, AFloodStandsBehindTheDataPath) {
   // A test that is run under another policy sees that one.
   const int own = ::sched_getscheduler(0);
   EXPECT_EQ(policy_of("wgring-flood"), own == SCHED_OTHER ? SCHED_IDLE : own);
   EXPECT_EQ(policy_of("wgring-door"), own);
+}
+
+// What takes nearly all that the processor has which the thread of that name is bound to as well.
+class Busy {
+ public:
+  explicit Busy(const std::string& name) {
+    cpu_set_t first;
+    CPU_ZERO(&first);
+    CPU_SET(static_cast<unsigned>(::sched_getcpu()), &first);
+    const int thread = std::stoi(task_of(name).filename());
+    EXPECT_EQ(::sched_setaffinity(thread, sizeof first, &first), 0);
+    spins_ = std::jthread([first](const std::stop_token& stop) {
+      EXPECT_EQ(::sched_setaffinity(0, sizeof first, &first), 0);
+      // It comes back while the other runs, and then has the processor for long.
+      while (!stop.stop_requested()) {
+        ::usleep(1000);
+        for (const Instant end = read_clock().boottime + 50ms; read_clock().boottime < end;) {
+        }
+      }
+    });
+  }
+
+ private:
+  std::jthread spins_;
+};
+
+TEST_F(DoorTest, WhoStandsStillWithTheDoorIsLifted) {
+  const int own = ::sched_getscheduler(0);
+  const Busy busy{"wgring-flood"};
+  const Peer peer("127.0.0.1");
+  for (Inlet& each : inlets) {
+    each.set_data_until(Instant::max());
+  }
+  std::uint32_t number = 0;
+  const auto until_policy = [&](int policy) {
+    return wait_for([&] {
+      for (int i = 0; i < 200; ++i) {
+        peer.send("127.0.0.1", group->port(), initiation(number++));
+      }
+      return policy_of("wgring-flood") == policy;
+    });
+  };
+  EXPECT_TRUE(until_policy(own));
+  EXPECT_TRUE(until_policy(own == SCHED_OTHER ? SCHED_IDLE : own)) << "and goes back";
+}
+
+TEST_F(DoorTest, CallsAreServedWhileAFloodIsReadBesideData) {
+  inlet.set_data_until(Instant::max());
+  const std::uint16_t port = group->port();
+  const std::jthread flooding([&](const std::stop_token& stop) {
+    const Peer peer("127.0.0.1");
+    for (std::uint32_t number = 0; !stop.stop_requested(); ++number) {
+      peer.send("127.0.0.1", port, initiation(number));
+    }
+  });
+  EXPECT_TRUE(wait_for([&] { return stats().engine.strangers_received > 20'000; }));
+}
+
+TEST_F(DoorTest, AFloodBesideDataEndsAndNobodyWakes) {
+  inlet.set_data_until(Instant::max());
+  const Peer peer("127.0.0.1");
+  for (std::uint32_t i = 0; i < 5000; ++i) {
+    peer.send("127.0.0.1", group->port(), initiation(i));
+  }
+  EXPECT_TRUE(wait_for([] { return neither_wakes(); }));
 }
 
 TEST_F(DoorTest, AFloodEndsWithItsSockets) {
@@ -375,12 +518,7 @@ TEST_F(DoorTest, AFloodEndsWithItsSockets) {
     peer.send("127.0.0.1", group->port(), initiation(i));
   }
   door->set_sockets(nullptr);
-  EXPECT_TRUE(wait_for([] {
-    const int first = sleeps_of("wgring-door");
-    const int second = sleeps_of("wgring-flood");
-    ::usleep(200'000);
-    return first >= 0 && sleeps_of("wgring-door") == first && sleeps_of("wgring-flood") == second;
-  })) << "neither wakes any more";
+  EXPECT_TRUE(wait_for([] { return neither_wakes(); }));
 }
 
 }  // namespace

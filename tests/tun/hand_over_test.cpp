@@ -76,6 +76,35 @@ TEST_F(HandOverTest, InitiationsAreTakenAsTheyAre) {
   EXPECT_EQ(batch.initiations[0].destination.interface_index, 9U);
 }
 
+// The giver's buffer is another's by the time they are read.
+TEST_F(HandOverTest, StraysAreCopiedWhole) {
+  std::vector<StrayDatagram> given;
+  std::vector<std::vector<std::uint8_t>> buffers;  // theirs, to the end
+  for (const std::size_t bytes : {32U, 1452U, 65'507U, 33U}) {
+    auto& datagram = buffers.emplace_back(packet_of(static_cast<std::uint32_t>(bytes), bytes));
+    StrayDatagram stray;
+    stray.datagram = datagram;
+    stray.ecn = 2;
+    stray.source.port = static_cast<std::uint16_t>(bytes);
+    stray.destination.interface_index = 9;
+    ASSERT_TRUE(ring.push(stray));
+    std::ranges::fill(datagram, std::uint8_t{0xee});
+    given.push_back(stray);
+  }
+  ring.publish();
+  ring.take(batch);
+  ASSERT_EQ(batch.strays.size(), given.size());
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const StrayDatagram& taken = batch.strays[i];
+    const auto expected =
+        packet_of(static_cast<std::uint32_t>(given[i].datagram.size()), given[i].datagram.size());
+    EXPECT_TRUE(std::ranges::equal(taken.datagram, expected)) << expected.size();
+    EXPECT_EQ(taken.source, given[i].source);
+    EXPECT_EQ(taken.destination, given[i].destination);
+    EXPECT_EQ(taken.ecn, 2);
+  }
+}
+
 TEST_F(HandOverTest, FullIsSaidAndPassesWithRelease) {
   auto packet = packet_of(0, 60'000);
   std::size_t count = 0;

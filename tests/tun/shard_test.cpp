@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <thread>
 #include <vector>
 
@@ -34,9 +35,16 @@ class ShardTest : public SpaceTest, public ::testing::WithParamInterface<EngineK
                                .aead = &crypto::aead_boringssl(),
                                .memory = memory_.source(),
                                .entropy = system_entropy(),
-                               .lanes = lanes});
+                               .lanes = lanes},
+                              alone());
     EXPECT_TRUE(shard) << shard.error().what;
     return shard ? std::move(*shard) : nullptr;
+  }
+  // The place of one that has no other beside it.
+  ShardPlace alone() {
+    std::array<Inlet, 1>& inlets = inlets_.emplace_back();
+    EXPECT_TRUE(inlets[0].open(0, 2));
+    return {.mark = noise::IndexMark{0x9e37'79b1U}, .inlets = inlets};
   }
   static TunDevice make_tun(const char* name) {
     auto device = create_plain(name);
@@ -45,6 +53,7 @@ class ShardTest : public SpaceTest, public ::testing::WithParamInterface<EngineK
   }
 
   SystemMemory memory_;
+  std::deque<std::array<Inlet, 1>> inlets_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Engines, ShardTest,
@@ -152,7 +161,8 @@ TEST_P(ShardTest, ADescriptorThatIsNoneIsAnErrorOrTheEnd) {
                                    .engine = GetParam(),
                                    .aead = &crypto::aead_boringssl(),
                                    .memory = memory_.source(),
-                                   .entropy = system_entropy()});
+                                   .entropy = system_entropy()},
+                                  alone());
   if (!shard) {
     EXPECT_EQ(shard.error().errno_value, EBADF);
     return;

@@ -17,7 +17,7 @@ NUMBERS = {
     "ptrace": 101, "setuid": 105, "capset": 126, "mount": 165, "openat": 257, "setns": 308,
     "prctl": 157, "bpf": 321, "io_uring_setup": 425, "io_uring_register": 427, "getpid": 39,
     "fork": 57, "vfork": 58, "unshare": 272, "process_vm_readv": 310, "execveat": 322,
-    "io_uring_enter": 426, "clone3": 435, "pidfd_getfd": 438,
+    "io_uring_enter": 426, "clone3": 435, "pidfd_getfd": 438, "sched_setscheduler": 144,
 }
 
 
