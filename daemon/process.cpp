@@ -52,15 +52,16 @@ void raise_descriptor_limit() noexcept {
   }
 }
 
-// So that the thread of floods may come back from SCHED_IDLE (tun/door): to the usual priority, not
-// above it.
-void allow_usual_priority() noexcept {
-  constexpr rlim_t usual = 20;  // a niceness of 0
+// So that the thread of floods may come back from SCHED_IDLE (tun/door): to the priority that we
+// were started with, not above it.
+void allow_own_priority() noexcept {
+  const auto own = static_cast<rlim_t>(20 - ::getpriority(PRIO_PROCESS, 0));
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NICE, &limit) == 0 && limit.rlim_cur < usual) {
-    limit = {.rlim_cur = usual, .rlim_max = std::max(limit.rlim_max, usual)};
-    static_cast<void>(::setrlimit(RLIMIT_NICE, &limit));
+  if (::getrlimit(RLIMIT_NICE, &limit) != 0 || limit.rlim_cur >= own) {
+    return;
   }
+  const rlimit wanted{.rlim_cur = own, .rlim_max = std::max(limit.rlim_max, own)};
+  static_cast<void>(::setrlimit(RLIMIT_NICE, &wanted));
 }
 
 // Under the limit that was had, clients leave room for the sockets of the packets.
@@ -120,7 +121,7 @@ void Process::set_up() {
   const std::optional<Account> account =
       options_.user.empty() ? std::nullopt : std::optional{find_account(options_.user)};
   raise_descriptor_limit();
-  allow_usual_priority();
+  allow_own_priority();
   memory_unlocked_ = lock_memory();
   choose_crypto();
   open_tun();

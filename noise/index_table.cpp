@@ -8,7 +8,8 @@ namespace wgring::noise {
 namespace {
 
 constexpr std::uint32_t capacity_min = 64;
-// A quarter of all that bear the mark, so that many misses in a row mean a broken source.
+// A quarter of all that bear the mark, so that many misses in a row mean a broken source. (With
+// several shards, where a quarter of the peers of all live on one, less is left.)
 constexpr std::uint32_t entries_limit = std::uint32_t{1} << (30 - IndexMark::bits);
 constexpr int draws_max = 64;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include <errno.h>
 #include <poll.h>
@@ -23,7 +24,7 @@ constexpr int flood_period_ms = 4;
 constexpr timespec flood_pause{.tv_sec = 0, .tv_nsec = 1'000'000};
 constexpr timespec breath{.tv_sec = 0, .tv_nsec = 1'000};  // and what the kernel adds: some 50 us
 
-// A batch takes a fraction of a millisecond: who has the door for so many stands still.
+// So often in a row, with no datagram between them.
 constexpr unsigned looks_before_lift = 8;
 constexpr int look_ms = 1;
 
@@ -108,6 +109,9 @@ Door::~Door() {
   if (flood_started_) {
     flood_.store(1);
     flood_.notify_one();
+    if (is_set_back_) {
+      static_cast<void>(set_policy(flood_thread_, SCHED_OTHER));
+    }
     WG_ASSERT(::pthread_join(flood_thread_, nullptr) == 0);
   }
   receiver_.release();
@@ -176,15 +180,20 @@ void* Door::enter(void* self) noexcept {
 void Door::serve() noexcept {
   while (!stop_.load(std::memory_order_relaxed)) {
     wait();
-    if (is_left_to_other()) {
+    const bool other_moves = progressed();
+    if (other_moves && flood_.load(std::memory_order_relaxed) != 0 && !tasks_.waiting()) {
+      // There is nothing to be gained by two.
+      turn_arrivals_ = 0;
+      note_look(Look::needless);
       continue;
     }
     const bool has_door = take_door();
-    note_look(has_door);
+    note_look(has_door ? Look::done : other_moves ? Look::owed : Look::stuck);
     if (has_door) {
       const std::uint64_t received_before = counters_.udp_received;
       static_cast<void>(receive_all());
       turn_arrivals_ = counters_.udp_received - received_before;
+      static_cast<void>(progressed());  // what was its own
       tasks_.serve([this](const TaskSlot<Door>::Task& task) { task.function(task.task, *this); });
       share_reading();
       leave_door();
@@ -192,19 +201,20 @@ void Door::serve() noexcept {
   }
 }
 
-// As long as it gets on, there is nothing to be gained by two.
-bool Door::is_left_to_other() noexcept {
-  const std::uint32_t turns = flood_turns_.load(std::memory_order_relaxed);
-  const bool moves = turns != flood_turns_seen_;
-  flood_turns_seen_ = turns;
-  return moves && flood_.load(std::memory_order_relaxed) != 0 && !tasks_.waiting();
+// Since the last time it was asked.
+bool Door::progressed() noexcept {
+  const std::uint32_t progress = progress_.load(std::memory_order_relaxed);
+  return std::exchange(progress_seen_, progress) != progress;
 }
 
-void Door::note_look(bool has_door) noexcept {
-  wanted_.store(!has_door, std::memory_order_relaxed);
-  looks_owed_ = has_door ? 0 : looks_owed_ + 1;
-  if (looks_owed_ == looks_before_lift) {
+void Door::note_look(Look look) noexcept {
+  const bool owes = look == Look::owed || look == Look::stuck;
+  wanted_.store(owes, std::memory_order_relaxed);
+  looks_stuck_ = look == Look::stuck ? looks_stuck_ + 1 : 0;
+  owes_a_look_ = owes;
+  if (looks_stuck_ == looks_before_lift) {
     lift_other();
+    looks_stuck_ = 0;
   }
 }
 
@@ -220,14 +230,14 @@ void Door::lift_other() noexcept {
 // a while only.
 void Door::wait() noexcept {
   const bool beside_other = flood_.load(std::memory_order_relaxed) != 0;
-  const bool asks = !beside_other && looks_owed_ == 0;
+  const bool asks = !beside_other && !owes_a_look_;
   std::array<pollfd, 1 + sockets_max> fds{{{.fd = wake_.fd(), .events = POLLIN, .revents = 0}}};
   for (std::size_t i = 0; i < sockets_max; ++i) {
     fds[1 + i] = {.fd = asks ? polled_[i] : -1, .events = POLLIN, .revents = 0};
   }
   // A train stands for many.
   const auto batches = static_cast<int>(std::max<std::uint64_t>(1, turn_arrivals_ / receives_max));
-  const int patience_ms = looks_owed_ > 0 ? look_ms : beside_other ? flood_period_ms * batches : -1;
+  const int patience_ms = owes_a_look_ ? look_ms : beside_other ? flood_period_ms * batches : -1;
   if (::poll(fds.data(), fds.size(), patience_ms) > 0 && fds[0].revents != 0) {
     // Before the task is looked for: a later wake-up is then a new one.
     wake_.clear();
@@ -254,10 +264,12 @@ void Door::serve_flood() noexcept {
     flood_.wait(0);
     bool more = false;
     if (take_door()) {
-      more = receive_all() && receive_all();
+      more = receive_all();
+      if (more && !wanted_.load(std::memory_order_relaxed)) {
+        more = receive_all();
+      }
       share_reading();
       leave_door();
-      flood_turns_.fetch_add(1, std::memory_order_relaxed);
     }
     if (lifted_.exchange(false)) {
       static_cast<void>(set_policy(::pthread_self(), SCHED_IDLE));
@@ -301,8 +313,10 @@ bool Door::receive(Incoming& in) noexcept {
     gate_->begin_load(now_.boottime);
   }
   gate_->collect(now_.boottime);
+  progress_.fetch_add(1, std::memory_order_relaxed);
   for (const noise::Wild& wild : inbox_.wilds) {
     judge_all(wild, in.fd);
+    progress_.fetch_add(1, std::memory_order_relaxed);
   }
   send_answers(in.fd);
   publish();
@@ -327,8 +341,8 @@ void Door::note_arrivals(std::uint64_t count, bool more) noexcept {
 // A flood beside data is the second's, all else the first's.
 void Door::share_reading() noexcept {
   const std::uint32_t seconds = is_flood_ && beside_data() ? 1 : 0;
-  if (flood_.exchange(seconds) != seconds && seconds != 0) {
-    flood_.notify_one();
+  if (flood_.exchange(seconds) != seconds) {
+    seconds != 0 ? flood_.notify_one() : wake_.wake();
   }
 }
 
@@ -368,7 +382,9 @@ void Door::judge(Bytes datagram, const noise::Wild& wild) noexcept {
   if (!refused) {
     noise::HandedInitiation handed{.source = wild.source, .destination = wild.destination};
     copy_bytes(handed.message, datagram);
-    give(0, handed);
+    if (!give(0, handed)) {
+      gate_->begin_load(now_.boottime);
+    }
   } else if (*refused == noise::Drop::cookie_sent) {
     answers_.push_back(answer);
   }
@@ -376,21 +392,22 @@ void Door::judge(Bytes datagram, const noise::Wild& wild) noexcept {
 
 void Door::give_stray(std::uint32_t index, Bytes datagram, const noise::Wild& wild) noexcept {
   const auto shard = index & (static_cast<std::uint32_t>(setup_.inlets.size()) - 1);
-  give(shard, StrayDatagram{.datagram = datagram,
-                            .source = wild.source,
-                            .destination = wild.destination,
-                            .ecn = wild.ecn});
+  static_cast<void>(give(shard, StrayDatagram{.datagram = datagram,
+                                              .source = wild.source,
+                                              .destination = wild.destination,
+                                              .ecn = wild.ecn}));
 }
 
 template <typename Item>
-void Door::give(std::uint32_t shard, const Item& item) noexcept {
-  if (from_door(setup_.inlets, shard).push(item)) {
+bool Door::give(std::uint32_t shard, const Item& item) noexcept {
+  const bool pushed = from_door(setup_.inlets, shard).push(item);
+  if (pushed) {
     counters_.strangers_let_in += 1;
     given_ |= std::uint32_t{1} << shard;
   } else {
     counters_.door_full += 1;
-    gate_->begin_load(now_.boottime);
   }
+  return pushed;
 }
 
 void Door::publish() noexcept {

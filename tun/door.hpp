@@ -44,7 +44,7 @@ struct DoorSetup {
 // the other, which gets what processors are idle for (SCHED_IDLE). Where none is, and that one got
 // nothing for 4 ms, it takes a batch itself, so that it goes on. What is not read in time is lost
 // in the socket's buffer (door_dropped). One at a time has the door. Who stands still with it for 8
-// ms is lifted to the usual priority for a turn.
+// ms, and does not get on, is lifted to the usual priority for a turn.
 // Owner: the control thread, and the thread of all calls here.
 class Door {
  public:
@@ -64,6 +64,9 @@ class Door {
   void add_stats(ShardStats& to) noexcept;
 
  private:
+  // What became of the first's turn: it had the door, or the other gets on without it, or gets on
+  // and is to make room, or does not.
+  enum class Look : std::uint8_t { done, needless, owed, stuck };
   struct Incoming {
     int fd = -1;
     std::uint32_t kernel_drops = 0;
@@ -74,7 +77,7 @@ class Door {
     ByteArray<noise::CookieReplyLayout::size> message{};
   };
   static constexpr std::size_t answers_max = noise::received_segments_max;
-  // Of one socket, before the control thread and the others have their turn.
+  // Of one socket, before the others have their turn.
   static constexpr std::size_t receives_max = 32;
   // A flood begins with so many within a window, and ends with a window of fewer than a fifth.
   static constexpr Duration window = std::chrono::milliseconds{100};
@@ -102,8 +105,8 @@ class Door {
   static void* enter(void* self) noexcept;
   void serve() noexcept;
   void wait() noexcept;
-  [[nodiscard]] bool is_left_to_other() noexcept;
-  void note_look(bool has_door) noexcept;
+  [[nodiscard]] bool progressed() noexcept;
+  void note_look(Look look) noexcept;
   void lift_other() noexcept;
 
   // --- the second ---
@@ -120,7 +123,7 @@ class Door {
   void judge(Bytes datagram, const noise::Wild& wild) noexcept;
   void give_stray(std::uint32_t index, Bytes datagram, const noise::Wild& wild) noexcept;
   template <typename Item>
-  void give(std::uint32_t shard, const Item& item) noexcept;
+  [[nodiscard]] bool give(std::uint32_t shard, const Item& item) noexcept;
   void publish() noexcept;
   void describe(std::size_t answer) noexcept;
   void send_answers(int fd) noexcept;
@@ -151,15 +154,16 @@ class Door {
   bool started_ = false;
   bool flood_started_ = false;
   bool is_set_back_ = false;  // the second has SCHED_IDLE
-  unsigned looks_owed_ = 0;   // how often in a row the first did not get the door
-  std::uint32_t flood_turns_seen_ = 0;
+  bool owes_a_look_ = false;  // the first did not get the door, and wants it
+  unsigned looks_stuck_ = 0;
+  std::uint32_t progress_seen_ = 0;
   std::uint64_t turn_arrivals_ = 0;  // in the latest turn of the first
   std::atomic<bool> stop_{false};
   std::atomic<bool> taken_{false};
-  std::atomic<bool> wanted_{false};      // the first found it taken: the second is to pause
-  std::atomic<bool> lifted_{false};      // the second has the usual priority, and is to leave it
-  std::atomic<std::uint32_t> flood_{0};  // 1: the second thread reads
-  std::atomic<std::uint32_t> flood_turns_{0};  // of it with the door
+  std::atomic<bool> wanted_{false};         // the first found it taken: the second is to pause
+  std::atomic<bool> lifted_{false};         // the second has the usual priority, and is to leave it
+  std::atomic<std::uint32_t> flood_{0};     // 1: the second thread reads
+  std::atomic<std::uint32_t> progress_{0};  // sockets looked at, and what came: of both
   std::atomic<bool> flood_ready_{false};
   TaskSlot<Door> tasks_;
 };

@@ -34,7 +34,7 @@ class HandOver {
   struct Batch {
     FixedVector<noise::Plain, noise::plain_batch_max> plains;
     FixedVector<noise::HandedInitiation, noise::handshakes_per_turn> initiations;
-    FixedVector<StrayDatagram, noise::handshakes_per_turn> strays;
+    FixedVector<StrayDatagram, noise::wild_batch_max> strays;
     void clear() noexcept {
       plains.clear();
       initiations.clear();

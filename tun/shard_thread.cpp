@@ -231,9 +231,7 @@ void ShardThread::take_handed(E& engine) noexcept {
                               outbox_);
       submit(engine);
     }
-    for (const StrayDatagram& stray : handed_.strays) {
-      deliver_stray(engine, stray);
-    }
+    deliver_strays(engine, {handed_.strays.begin(), handed_.strays.size()});
     deliver_plains(engine, {handed_.plains.begin(), handed_.plains.size()});
     ring.release();
     handed_.clear();
@@ -242,19 +240,25 @@ void ShardThread::take_handed(E& engine) noexcept {
 }
 
 template <Engine E>
-void ShardThread::deliver_stray(E& engine, const StrayDatagram& stray) noexcept {
-  noise::Wild wild{.slot = pools_.trains().take(),
-                   .bytes = static_cast<std::uint32_t>(stray.datagram.size()),
-                   .source = stray.source,
-                   .destination = stray.destination,
-                   .ecn = stray.ecn};
-  if (!wild.slot) {
-    hand_over_.full += 1;
-    return;
+void ShardThread::deliver_strays(E& engine, std::span<const StrayDatagram> strays) noexcept {
+  FixedVector<noise::Wild, noise::wild_batch_max> wilds;
+  for (const StrayDatagram& stray : strays) {
+    Slot slot = pools_.trains().take();
+    if (!slot) {
+      hand_over_.full += 1;
+      continue;
+    }
+    copy_bytes(slot.bytes(), stray.datagram);
+    wilds.push_back({.slot = std::move(slot),
+                     .bytes = static_cast<std::uint32_t>(stray.datagram.size()),
+                     .source = stray.source,
+                     .destination = stray.destination,
+                     .ecn = stray.ecn});
   }
-  copy_bytes(wild.slot.bytes(), stray.datagram);
-  device_->on_udp({&wild, 1}, now_, outbox_);
-  submit(engine);
+  if (!wilds.empty()) {
+    device_->on_udp({wilds.begin(), wilds.size()}, now_, outbox_);
+    submit(engine);
+  }
 }
 
 // Copies: the bytes of TUN are a loan until the next arm().

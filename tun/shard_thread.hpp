@@ -64,7 +64,7 @@ class ShardThread {
   template <Engine E>
   void take_handed(E& engine) noexcept;
   template <Engine E>
-  void deliver_stray(E& engine, const StrayDatagram& stray) noexcept;
+  void deliver_strays(E& engine, std::span<const StrayDatagram> strays) noexcept;
   void hand_over() noexcept;
   template <Engine E>
   void run_deadlines(E& engine) noexcept;

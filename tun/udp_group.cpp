@@ -14,34 +14,47 @@ constexpr auto number_of(noise::MessageType type) noexcept {
 }
 
 // The answer is a number of a socket in the group, in the order they were bound: those of the door
-// are the last. What is too short to be read ends the program with 0, and is dropped there.
+// are the last.
 Status attach(int fd, std::uint32_t shard_count, noise::IndexMark mark) noexcept {
   constexpr std::uint16_t load_byte = BPF_LD | BPF_B | BPF_ABS;
   constexpr std::uint16_t load_word = BPF_LD | BPF_W | BPF_ABS;  // big-endian
   constexpr std::uint16_t equal = BPF_JMP | BPF_JEQ | BPF_K;
+  constexpr std::uint16_t at_least = BPF_JMP | BPF_JGE | BPF_K;
   constexpr unsigned byte = 8;
   static_assert(noise::IndexMark::bits == byte);
   // How far it is from this line.
-  constexpr auto to_unmarked = [](std::uint8_t line) { return std::uint8_t(18 - line - 1); };
-  constexpr auto to_door = [](std::uint8_t line) { return std::uint8_t(19 - line - 1); };
+  constexpr auto to_unmarked = [](std::uint8_t line) { return std::uint8_t(21 - line - 1); };
+  constexpr auto to_door = [](std::uint8_t line) { return std::uint8_t(22 - line - 1); };
   // Receiver indices are little-endian: the shard is in the first byte, the mark is the last.
+  // clang-format off
   sock_filter program[] = {
-      BPF_STMT(load_byte, 0), BPF_JUMP(equal, number_of(noise::MessageType::data), 2, 0),
+      BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
+      BPF_JUMP(at_least, noise::DataLayout::size_min, 0, to_door(1)),
+      BPF_STMT(load_byte, 0),
+      BPF_JUMP(equal, number_of(noise::MessageType::data), 2, 0),
       BPF_JUMP(equal, number_of(noise::MessageType::cookie_reply), 1, 0),
-      BPF_JUMP(equal, number_of(noise::MessageType::response), 2, to_door(3)),
-      BPF_STMT(load_word, noise::DataLayout::receiver_index), BPF_STMT(BPF_JMP | BPF_JA, 1),
+      BPF_JUMP(equal, number_of(noise::MessageType::response), 2, to_door(5)),
+      BPF_STMT(load_word, noise::DataLayout::receiver_index),
+      BPF_STMT(BPF_JMP | BPF_JA, 1),
       BPF_STMT(load_word, noise::ResponseLayout::receiver_index),
       // As IndexMark computes it.
-      BPF_STMT(BPF_MISC | BPF_TAX, 0), BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, byte),
+      BPF_STMT(BPF_MISC | BPF_TAX, 0),
+      BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, byte),
       BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, mark.factor()),
-      BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 32 - byte), BPF_STMT(BPF_ALU | BPF_XOR | BPF_X, 0),
-      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff), BPF_JUMP(equal, 0, 0, to_unmarked(13)),
+      BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, mark.addend()),
+      BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 32 - byte),
+      BPF_STMT(BPF_ALU | BPF_XOR | BPF_X, 0),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff),
+      BPF_JUMP(equal, 0, 0, to_unmarked(16)),
       // The shard.
-      BPF_STMT(BPF_MISC | BPF_TXA, 0), BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 32 - byte),
-      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, shard_count - 1), BPF_STMT(BPF_RET | BPF_A, 0),
+      BPF_STMT(BPF_MISC | BPF_TXA, 0),
+      BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 32 - byte),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, shard_count - 1),
+      BPF_STMT(BPF_RET | BPF_A, 0),
       BPF_STMT(BPF_RET | BPF_K, shard_count + 1),  // unmarked
       BPF_STMT(BPF_RET | BPF_K, shard_count),      // the door
   };
+  // clang-format on
   static_assert(noise::DataLayout::receiver_index == noise::CookieReplyLayout::receiver_index);
   const sock_fprog code{.len = std::size(program), .filter = program};
   if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &code, sizeof code) != 0) {

@@ -46,7 +46,7 @@ noise::Device DevicePair::open(const crypto::Aead& aead, noise::JobRunner runner
                                      .packet_pool = &pools_.packets(),
                                      .shard = 0,
                                      .shard_bits = 0,
-                                     .mark = noise::IndexMark{0x9e37'79b1U},
+                                     .mark = noise::IndexMark{0x9e37'79b1U, 0},
                                      .now = now_,
                                      .runner = runner});
   WG_ASSERT(opened.has_value());

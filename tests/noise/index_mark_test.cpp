@@ -12,7 +12,7 @@ namespace {
 constexpr std::uint32_t below_mark = 0x00ff'ffffU;
 
 TEST(IndexMark, StandsInTheTopByteAndLeavesTheRest) {
-  const IndexMark mark{0x1234'5679U};
+  const IndexMark mark{0x1234'5679U, 0x89ab'cdefU};
   for (const std::uint32_t index : {0U, 1U, 0xfU, 0x00ab'cdefU, 0x7fff'ffffU, 0xffff'ffffU}) {
     const std::uint32_t marked = mark.put_on(index);
     EXPECT_EQ(marked & below_mark, index & below_mark);
@@ -51,6 +51,18 @@ TEST(IndexMark, EachBitCounts) {
     }
     EXPECT_LT(kept, 20U) << bit;
   }
+}
+
+// Who sends what a lazy flooder sends.
+TEST(IndexMark, ZeroIsMarkedByChanceOnly) {
+  test::SeededEntropy random{7};
+  std::size_t marked = 0;
+  for (int i = 0; i < 2560; ++i) {
+    const auto mark = IndexMark::draw(random.entropy());
+    ASSERT_TRUE(mark);
+    marked += mark->is_on(0) ? 1U : 0U;
+  }
+  EXPECT_LT(marked, 40U);
 }
 
 TEST(IndexMark, ASecretIsDrawnAndOdd) {

@@ -13,7 +13,7 @@
 namespace wgring::noise {
 namespace {
 
-constexpr IndexMark mark{0x9e37'79b1U};
+constexpr IndexMark mark{0x9e37'79b1U, 0};
 
 // Hands out the given words, then fails.
 class ScriptedEntropy {

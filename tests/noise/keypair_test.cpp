@@ -28,7 +28,7 @@ class KeypairsTest : public testing::Test {
 
   test::TestMemory memory;
   test::SeededEntropy entropy{3};
-  IndexTable indices{IndexMark{1}};
+  IndexTable indices{IndexMark{1, 0}};
   Keypairs keypairs{indices};
   KeypairSet set;
 };

@@ -67,7 +67,7 @@ Host::Host(const HostSetup& setup, Now now)
                                      .packet_pool = &packets_.pool(),
                                      .shard = setup.shard,
                                      .shard_bits = setup.shard_bits,
-                                     .mark = noise::IndexMark{0x9e37'79b1U},
+                                     .mark = noise::IndexMark{0x9e37'79b1U, 0},
                                      .now = now,
                                      .runner = setup.runner,
                                      .prefixes = setup.prefixes});

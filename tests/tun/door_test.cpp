@@ -125,7 +125,7 @@ class DoorTest : public SpaceTest {
   }
 
   static constexpr std::uint32_t giver = 2;  // the door, behind two shards
-  static constexpr noise::IndexMark mark{0x9e37'79b1U};
+  static constexpr noise::IndexMark mark{0x9e37'79b1U, 0x1234'5678U};
   SystemMemory memory;
   std::array<Inlet, giver> inlets;
   Inlet& inlet = inlets[0];
@@ -506,9 +506,11 @@ TEST_F(DoorTest, CallsAreServedWhileAFloodIsReadBesideData) {
 TEST_F(DoorTest, AFloodBesideDataEndsAndNobodyWakes) {
   inlet.set_data_until(Instant::max());
   const Peer peer("127.0.0.1");
+  const int before = sleeps_of("wgring-flood");
   for (std::uint32_t i = 0; i < 5000; ++i) {
     peer.send("127.0.0.1", group->port(), initiation(i));
   }
+  EXPECT_TRUE(wait_for([&] { return sleeps_of("wgring-flood") > before; })) << "it was one";
   EXPECT_TRUE(wait_for([] { return neither_wakes(); }));
 }
 

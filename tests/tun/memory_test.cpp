@@ -113,7 +113,7 @@ TEST(SystemMemory, HoldsTheLargestDeviceAndNoneLarger) {
                                      .packet_pool = &pools.packets(),
                                      .shard = 0,
                                      .shard_bits = 0,
-                                     .mark = noise::IndexMark{1},
+                                     .mark = noise::IndexMark{1, 0},
                                      .now = {}});
   ASSERT_TRUE(device) << device.error().what;
   const std::size_t committed = memory.committed_bytes();

@@ -44,7 +44,7 @@ class ShardTest : public SpaceTest, public ::testing::WithParamInterface<EngineK
   ShardPlace alone() {
     std::array<Inlet, 1>& inlets = inlets_.emplace_back();
     EXPECT_TRUE(inlets[0].open(0, 2));
-    return {.mark = noise::IndexMark{0x9e37'79b1U}, .inlets = inlets};
+    return {.mark = noise::IndexMark{0x9e37'79b1U, 0x1234'5678U}, .inlets = inlets};
   }
   static TunDevice make_tun(const char* name) {
     auto device = create_plain(name);

@@ -12,7 +12,7 @@ namespace wgring::tun::test {
 namespace {
 
 constexpr std::uint32_t bits = 2;
-constexpr noise::IndexMark mark{0x9e37'79b1U};
+constexpr noise::IndexMark mark{0x9e37'79b1U, 0x1234'5678U};
 
 class UdpGroupTest : public SpaceTest {};
 
@@ -76,10 +76,10 @@ TEST_F(UdpGroupTest, AnswersAndDataGoToTheShardTheirIndexNames) {
       }
     }
     EXPECT_EQ(where(std::string(500, '\7')), door);
-    // Too short for the program.
-    for (const std::string& junk :
-         {std::string(), std::string(1, '\4'), std::string(4, '\2'), std::string(1, '\2')}) {
-      EXPECT_EQ(where(junk), 0) << junk.size();
+    // Too short to be any message.
+    for (const std::string& junk : {std::string(), std::string(1, '\4'), std::string(4, '\2'),
+                                    std::string(1, '\2'), std::string(31, '\4')}) {
+      EXPECT_EQ(where(junk), door) << junk.size();
     }
   }
 }
@@ -87,7 +87,8 @@ TEST_F(UdpGroupTest, AnswersAndDataGoToTheShardTheirIndexNames) {
 TEST_F(UdpGroupTest, TheKernelComputesTheMarkAsWeDo) {
   std::mt19937 random{7};
   for (int secret = 0; secret < 4; ++secret) {
-    const noise::IndexMark drawn{static_cast<std::uint32_t>(random())};
+    const noise::IndexMark drawn{static_cast<std::uint32_t>(random()),
+                                 static_cast<std::uint32_t>(random())};
     const auto group = UdpGroup::open(bits, drawn, 0, 0);
     ASSERT_TRUE(group) << group.error().what;
     const Peer peer("127.0.0.1");
@@ -96,7 +97,7 @@ TEST_F(UdpGroupTest, TheKernelComputesTheMarkAsWeDo) {
       return arrived(*group, false);
     };
     for (int i = 0; i < 200; ++i) {
-      const auto index = static_cast<std::uint32_t>(random());
+      const auto index = i == 0 ? 0 : static_cast<std::uint32_t>(random());
       const int shard = static_cast<int>(index & 3U);
       ASSERT_EQ(where(drawn.put_on(index)), shard) << index;
       ASSERT_EQ(where(index), drawn.is_on(index) ? shard : unmarked) << index;

@@ -56,9 +56,9 @@ struct EngineCounters {
   std::uint64_t udp_backlog_full = 0;    // the socket took nothing and the backlog was full
   std::uint64_t udp_no_socket = 0;       // no socket of that family
   std::uint64_t udp_kernel_dropped = 0;  // SO_RXQ_OVFL, of the present sockets
-  std::uint64_t door_dropped = 0;   // likewise, of the door: initiations, and what is no message
-  std::uint64_t door_full = 0;      // let in there, but the shard had not made room
-  std::uint64_t tun_after_end = 0;  // for TUN, after the interface went
+  std::uint64_t door_dropped = 0;        // likewise, of the door
+  std::uint64_t door_full = 0;           // let in there, but the shard had not made room
+  std::uint64_t tun_after_end = 0;       // for TUN, after the interface went
   IoErrors send_errors;
   IoErrors receive_errors;
   IoErrors tun_errors;
@@ -69,7 +69,7 @@ struct EngineCounters {
   std::uint64_t trains_sent = 0;         // messages that stood for several datagrams
   std::uint64_t trains_received = 0;
   std::uint64_t strangers_received = 0;  // of udp_received, at the door
-  std::uint64_t strangers_let_in = 0;    // of those
+  std::uint64_t strangers_let_in = 0;    // of those, with what the kernel joined to others
   std::uint64_t super_packets_read = 0;  // of TUN, each of several segments
   std::uint64_t super_packets_written = 0;
   std::uint64_t segmentation_refused = 0;  // a train was sent again, one by one
