@@ -400,6 +400,20 @@ TEST_F(DoorTest, WhileTheShardIsBehindNobodyComesWithoutACookie) {
   })) << "a second later";
 }
 
+// The address went while the message waited.
+TEST_F(DoorTest, AnAnswerWhoseSourceIsRefusedGoesWithoutIt) {
+  run("ip addr add 192.0.2.9/32 dev lo");
+  const Peer peer("127.0.0.1");
+  door->set_sockets(nullptr);
+  inlet.set_crowded(true);
+  peer.send("192.0.2.9", group->port(), initiation(1));
+  run("ip addr del 192.0.2.9/32 dev lo");
+  door->set_sockets(group.get());
+  EXPECT_EQ(peer.receive(20'000).size(), noise::CookieReplyLayout::size);
+  EXPECT_EQ(stats().engine.sources_refused, 1U);
+  EXPECT_EQ(stats().engine.udp_sent, 1U);
+}
+
 // The thread of that name, of this process.
 std::filesystem::path task_of(const std::string& name) {
   for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
