@@ -12,6 +12,7 @@
 
 #include "crypto/blake2s.hpp"
 #include "crypto/xaead.hpp"
+#include "fuzz/cookie_model.hpp"
 #include "fuzz/input.hpp"
 #include "noise/constants.hpp"
 #include "tests/sim/raw_peer.hpp"
@@ -26,10 +27,15 @@ using wgring::Duration;
 using wgring::Instant;
 using wgring::MutableBytes;
 using wgring::fuzz::Input;
+using wgring::fuzz::network_of;
+using wgring::fuzz::networks;
+using wgring::fuzz::Rate;
+using wgring::fuzz::Secret;
+using wgring::fuzz::source_at;
+using wgring::fuzz::sources;
 using wgring::noise::CookieReplyLayout;
 using wgring::noise::Drop;
 using wgring::noise::DropCounters;
-using wgring::noise::Family;
 using wgring::noise::InitiationLayout;
 using wgring::noise::SocketAddress;
 using wgring::sim::Datagram;
@@ -43,27 +49,6 @@ constexpr int records_max = 40;
 constexpr std::size_t flood_max = 640;
 constexpr std::size_t floods_budget = 4'000;
 static_assert(flood_max <= wgring::noise::train_segments_max * wgring::noise::wild_batch_max);
-
-// The same address with two ports, a neighbour of it, and of IPv6 two of one /64 and one of
-// another.
-constexpr std::size_t sources = 6;
-SocketAddress source_at(std::size_t number) noexcept {
-  if (number < 3) {
-    SocketAddress v4{.ip = {.family = Family::v4, .bytes = {203, 0, 113, 1}}, .port = 4000};
-    v4.ip.bytes[3] = number == 2 ? 2 : 1;
-    v4.port = number == 1 ? 4001 : 4000;
-    return v4;
-  }
-  SocketAddress v6{.ip = {.family = Family::v6, .bytes = {0x20, 0x01, 0x0d, 0xb8}}, .port = 4000};
-  v6.ip.bytes[7] = number == 5 ? 1 : 0;
-  v6.ip.bytes[15] = number == 4 ? 1 : 0;
-  return v6;
-}
-// Of the rate: an address, or a /64.
-std::size_t network_of(std::size_t source) noexcept {
-  constexpr std::array<std::size_t, sources> networks{0, 0, 1, 2, 2, 3};
-  return networks[source];
-}
 
 // --- the model ---
 
@@ -87,39 +72,6 @@ class Load {
  private:
   std::optional<Instant> until_;
   std::size_t arrived_ = 0;  // since it was set
-};
-
-// Five at once, twenty per second.
-class Rate {
- public:
-  [[nodiscard]] bool take(Instant now) {
-    credit_ = std::min<Duration>(250ms, credit_ + (now - last_));
-    last_ = now;
-    const bool enough = credit_ >= 50ms;
-    credit_ -= enough ? Duration{50ms} : Duration{0};
-    return enough;
-  }
-
- private:
-  Duration credit_ = 250ms;
-  Instant last_ = World::start;
-};
-
-// The secret's age, from its first use on.
-class Secret {
- public:
-  // Its number, from one on.
-  [[nodiscard]] int use(Instant now) {
-    if (number_ == 0 || now - born_ >= 120s) {
-      number_ += 1;
-      born_ = now;
-    }
-    return number_;
-  }
-
- private:
-  int number_ = 0;
-  Instant born_{};
 };
 
 struct Cookie {
@@ -170,7 +122,7 @@ class Model {
   Load expected_;
   Load strangers_;
   Secret secret_;
-  std::array<Rate, 4> rates_;
+  std::array<Rate, networks> rates_;
 };
 
 // --- who speaks ---

@@ -142,7 +142,7 @@ def test_port_change_under_traffic_is_followed_by_the_peer(pair):
 
 # Mark
 
-SOCKETS = 4  # of each family, one for data and one for initiations
+SOCKETS = 6  # of each family: for data, initiations, and what names no index of ours
 
 
 def test_mark_is_on_all_sockets(device):
