@@ -3,8 +3,10 @@
 // (protocol sections 6 and 7).
 //
 //   records: | what | source | macs | amount |, and bytes where what asks for them
+#include <algorithm>
 #include <array>
 #include <optional>
+#include <vector>
 
 #include "crypto/secret.hpp"
 #include "fuzz/cookie_model.hpp"
@@ -31,11 +33,13 @@ using wgring::fuzz::source_at;
 using wgring::fuzz::sources;
 using wgring::noise::CookieJar;
 using wgring::noise::CookieReplyLayout;
+using wgring::noise::DataLayout;
 using wgring::noise::Drop;
 using wgring::noise::IndexMark;
 using wgring::noise::InitiationGate;
 using wgring::noise::InitiationLayout;
 using wgring::noise::MessageType;
+using wgring::noise::ResponseLayout;
 using Initiation = ByteArray<InitiationLayout::size>;
 using Fate = std::optional<Drop>;
 
@@ -108,7 +112,7 @@ class Stage {
         gate_.collect(now_);
         break;
       case 1:
-        give_bytes(input.take(amount), source);
+        give_bytes(shaped(input.take(amount), macs), source);
         break;
       case 2:
         give_junk(source, std::min<std::size_t>(std::size_t{7} * amount, junk_max));
@@ -159,6 +163,26 @@ class Stage {
       const bool is_it = fate && static_cast<std::size_t>(*fate) == i;
       WG_ASSERT(gate_.drops().packets[i] - before.packets[i] == (is_it ? 1U : 0U));
     }
+  }
+
+  // As they are, or with the type, the length and the mark of a message.
+  static std::vector<std::uint8_t> shaped(Bytes bytes, std::uint8_t macs) {
+    std::vector<std::uint8_t> made(bytes.begin(), bytes.end());
+    if ((macs & 1U) == 0) {
+      return made;
+    }
+    const std::uint32_t type = macs / 2U % 8U;
+    made.resize(type == 3   ? CookieReplyLayout::size
+                : type == 2 ? ResponseLayout::size
+                : type == 1 ? InitiationLayout::size
+                            : std::max<std::size_t>(made.size(), DataLayout::size_min));
+    wgring::store_le32(made.data(), type);
+    std::uint8_t* const index =
+        made.data() + (type == 2 ? ResponseLayout::receiver_index : DataLayout::receiver_index);
+    if ((macs & 16U) != 0) {
+      wgring::store_le32(index, mark.put_on(wgring::load_le32(index)));
+    }
+    return made;
   }
 
   void give_bytes(Bytes bytes, std::size_t source) {
