@@ -305,9 +305,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::uint32_t threads = 1U + input.byte() % 64U;
   const Bytes orders = input.take(input.byte());
   Stage stage(threads, orders);
-  for (int i = 0; i < records_max && !input.empty(); ++i) {
-    stage.record(input);
-  }
+  wgring::fuzz::run_records(input, stage, records_max);
   stage.finish();
   return 0;
 }

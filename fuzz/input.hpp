@@ -34,4 +34,12 @@ class Input {
   Bytes left_;
 };
 
+// One record after the other, while there is input and they are not too many.
+template <typename Stage>
+void run_records(Input& input, Stage& stage, int records_max) {
+  for (int i = 0; i < records_max && !input.empty(); ++i) {
+    stage.record(input);
+  }
+}
+
 }  // namespace wgring::fuzz

@@ -354,9 +354,7 @@ class Stage {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Input input(data, size);
   Stage stage;
-  for (int i = 0; i < records_max && !input.empty(); ++i) {
-    stage.record(input);
-  }
+  wgring::fuzz::run_records(input, stage, records_max);
   stage.finish();
   return 0;
 }

@@ -307,7 +307,6 @@ bool Door::receive(Incoming& in) noexcept {
   WG_ASSERT(next != ReceiveNext::fatal);  // the descriptor is a socket until set_sockets()
   counters_.strangers_received += counters_.udp_received - received_before;
   count_kernel_drops(drops_before, in.kernel_drops, counters_.door_dropped);
-  given_ = 0;
   now_ = no_earlier(now_, read_clock());
   if (setup_.inlets.front().crowded()) {
     gate_->begin_load(now_.boottime);

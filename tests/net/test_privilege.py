@@ -64,6 +64,13 @@ def capabilities(status, kind):
     return {number for number in range(64) if bits >> number & 1}
 
 
+def limit(daemon, name):
+    """[soft, hard], as /proc/PID/limits has them."""
+    line, = (line for line in pathlib.Path(f"/proc/{daemon.pid}/limits").read_text().splitlines()
+             if line.startswith(name))
+    return line.removeprefix(name).split()[:2]
+
+
 def limits_can_be_raised():
     bits = int(pathlib.Path("/proc/self/status").read_text().partition("CapEff:")[2].split()[0], 16)
     return bool(bits >> SYS_RESOURCE & 1)
@@ -107,9 +114,7 @@ def test_every_thread_is_in_the_sandbox_and_gains_nothing_by_exec(lab, each_engi
 @pytest.mark.parametrize("user", [[], ["--user=nobody"]], ids=["root", "nobody"])
 def test_no_core_and_no_dump_and_no_new_rights_also_without_the_sandbox(lab, ours, user):
     daemon = start(lab, ours, "--sandbox=off", *user)
-    limits = pathlib.Path(f"/proc/{daemon.pid}/limits").read_text()
-    core, = (line for line in limits.splitlines() if line.startswith("Max core file size"))
-    assert core.split()[4:6] == ["0", "0"]
+    assert limit(daemon, "Max core file size") == ["0", "0"]
     for status in statuses(daemon):
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "0")
     assert inject.call(daemon.pid, "prctl", PR_GET_DUMPABLE) == 0
@@ -119,13 +124,11 @@ def test_no_core_and_no_dump_and_no_new_rights_also_without_the_sandbox(lab, our
 @pytest.mark.parametrize("user", [[], ["--user=nobody"]], ids=["root", "nobody"])
 def test_the_thread_of_floods_may_come_to_the_usual_priority_and_not_above_it(lab, ours, user):
     daemon = start(lab, ours, "--sandbox=auto", *user)
-    limits = pathlib.Path(f"/proc/{daemon.pid}/limits").read_text()
-    nice, = (line for line in limits.splitlines() if line.startswith("Max nice priority"))
     own = resource.getrlimit(resource.RLIMIT_NICE)
     usual = 20
     raised = limits_can_be_raised() or own[1] >= usual
     expected = [max(usual, one) for one in own] if raised else list(own)
-    assert [int(word) for word in nice.split()[3:5]] == expected
+    assert [int(word) for word in limit(daemon, "Max nice priority")] == expected
     flood, = (int(task.name) for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir()
               if (task / "comm").read_text() == "wgring-flood\n")
     others = os.sched_getscheduler(0)
