@@ -9,6 +9,7 @@ using namespace std::chrono_literals;
 using noise::Family;
 
 constexpr std::size_t heard_max = 64;
+constexpr Duration clog_max = 20s;
 constexpr std::uint16_t moving_number = 200;  // tunnel addresses from here on change owners
 constexpr std::uint16_t moving_numbers = 4;
 constexpr std::uint16_t unrouted_number = 999;
@@ -112,6 +113,7 @@ ScenarioResult Scenario::run() {
 
 void Scenario::heal() {
   world_.network.weather = {.delay_min = 1ms, .delay_max = 20ms};
+  world_.run_for(clog_max);  // where order is kept, all wait for what was held up
   world_.deadline_slack = {};
   for (std::size_t i = 0; i < world_.host_count(); ++i) {
     Host& host = world_.host(i);
@@ -145,7 +147,7 @@ void Scenario::expect_recovery() {
         must_arrive.push_back(number);
       }
     });
-    world_.run_for(600ms);
+    world_.run_for(900ms);
   }
   world_.run_for(1s);
   for (const std::uint32_t number : must_arrive) {
@@ -279,7 +281,7 @@ void Scenario::weather() {
 }
 
 void Scenario::clog() {
-  world_.network.weather.clogged_until = world_.now() + random_.between(100ms, 20s);
+  world_.network.weather.clogged_until = world_.now() + random_.between(100ms, clog_max);
 }
 
 void Scenario::rebind() {
