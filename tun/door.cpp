@@ -129,13 +129,13 @@ void Door::call(Task&& task) noexcept {
 
 void Door::set_sockets(const UdpGroup* group) noexcept {
   call([&] {
-    polled_.fill(-1);
-    if (group != nullptr && group->door() != nullptr) {
-      polled_ = {group->door()->v4(), group->door()->v6(), group->unmarked()->v4(),
-                 group->unmarked()->v6()};
-    }
-    for (std::size_t i = 0; i < sockets_max; ++i) {
-      incoming_[i] = {.fd = polled_[i]};
+    incoming_ = {};
+    auto to = incoming_.begin();
+    if (group != nullptr) {
+      for (const UdpPair& pair : group->door()) {
+        (to++)->fd = pair.v4();
+        (to++)->fd = pair.v6();
+      }
     }
     is_flood_ = false;  // nobody is left to see it end
     arrived_ = 0;
@@ -233,7 +233,7 @@ void Door::wait() noexcept {
   const bool asks = !beside_other && !owes_a_look_;
   std::array<pollfd, 1 + sockets_max> fds{{{.fd = wake_.fd(), .events = POLLIN, .revents = 0}}};
   for (std::size_t i = 0; i < sockets_max; ++i) {
-    fds[1 + i] = {.fd = asks ? polled_[i] : -1, .events = POLLIN, .revents = 0};
+    fds[1 + i] = {.fd = asks ? incoming_[i].fd : -1, .events = POLLIN, .revents = 0};
   }
   // A train stands for many.
   const auto batches = static_cast<int>(std::max<std::uint64_t>(1, turn_arrivals_ / receives_max));
@@ -282,36 +282,55 @@ void Door::serve_flood() noexcept {
 
 // --- who has the door ---
 
-// One batch of each.
+// As much of each that has something, until it is enough for one turn. True: there is more.
 bool Door::receive_all() noexcept {
-  const std::uint64_t received_before = counters_.udp_received;
-  bool more = false;
-  for (Incoming& in : incoming_) {
-    more = receive(in) || more;
-  }
-  note_arrivals(counters_.udp_received - received_before, more);
-  return more;
-}
-
-// True: there is more.
-bool Door::receive(Incoming& in) noexcept {
-  if (in.fd < 0) {
-    return false;
-  }
-  receiver_.refill(*pool_, receives_max);
-  inbox_.clear();
-  const std::uint32_t drops_before = in.kernel_drops;
-  const std::uint64_t received_before = counters_.udp_received;
-  const ReceiveNext next =
-      receiver_.receive(in.fd, receives_max, inbox_, counters_, in.kernel_drops);
-  WG_ASSERT(next != ReceiveNext::fatal);  // the descriptor is a socket until set_sockets()
-  counters_.strangers_received += counters_.udp_received - received_before;
-  count_kernel_drops(drops_before, in.kernel_drops, counters_.door_dropped);
   now_ = no_earlier(now_, read_clock());
   if (setup_.inlets.front().crowded()) {
     gate_->begin_load(now_.boottime);
   }
   gate_->collect(now_.boottime);
+  std::size_t ready = look_for_more();
+  const std::size_t share = std::max(receives_min, receives_max / std::max<std::size_t>(ready, 1));
+  const std::uint64_t received_before = counters_.udp_received;
+  bool more = false;
+  while (ready > 0 && counters_.udp_received - received_before < receives_max) {
+    Incoming& in = incoming_[next_incoming_];
+    next_incoming_ = (next_incoming_ + 1) % sockets_max;
+    if (std::exchange(in.is_ready, false)) {
+      more = receive(in, share) || more;
+      ready -= 1;
+    }
+  }
+  more = more || ready > 0;
+  // A look that finds nothing is progress too.
+  progress_.fetch_add(1, std::memory_order_relaxed);
+  note_arrivals(counters_.udp_received - received_before, more);
+  return more;
+}
+
+// How many have something.
+std::size_t Door::look_for_more() noexcept {
+  std::array<pollfd, sockets_max> fds;
+  for (std::size_t i = 0; i < sockets_max; ++i) {
+    fds[i] = {.fd = incoming_[i].fd, .events = POLLIN, .revents = 0};
+  }
+  const int ready = ::poll(fds.data(), fds.size(), 0);
+  for (std::size_t i = 0; i < sockets_max; ++i) {
+    incoming_[i].is_ready = ready > 0 && fds[i].revents != 0;
+  }
+  return static_cast<std::size_t>(std::max(ready, 0));
+}
+
+// True: there is more.
+bool Door::receive(Incoming& in, std::size_t share) noexcept {
+  receiver_.refill(*pool_, share);
+  inbox_.clear();
+  const std::uint32_t drops_before = in.kernel_drops;
+  const std::uint64_t received_before = counters_.udp_received;
+  const ReceiveNext next = receiver_.receive(in.fd, share, inbox_, counters_, in.kernel_drops);
+  WG_ASSERT(next != ReceiveNext::fatal);  // the descriptor is a socket until set_sockets()
+  counters_.strangers_received += counters_.udp_received - received_before;
+  count_kernel_drops(drops_before, in.kernel_drops, counters_.door_dropped);
   progress_.fetch_add(1, std::memory_order_relaxed);
   for (const noise::Wild& wild : inbox_.wilds) {
     judge_all(wild, in.fd);

@@ -70,6 +70,7 @@ class Door {
   struct Incoming {
     int fd = -1;
     std::uint32_t kernel_drops = 0;
+    bool is_ready = false;
   };
   // Cookie replies of one batch, and how they are sent.
   struct Answer {
@@ -77,8 +78,9 @@ class Door {
     ByteArray<noise::CookieReplyLayout::size> message{};
   };
   static constexpr std::size_t answers_max = noise::received_segments_max;
-  // Of one socket, before the others have their turn.
+  // In one turn, which others then go on with; and of one socket, if others have something too.
   static constexpr std::size_t receives_max = 32;
+  static constexpr std::size_t receives_min = 4;
   // A flood begins with so many within a window, and ends with a window of fewer than a fifth.
   static constexpr Duration window = std::chrono::milliseconds{100};
   static constexpr std::uint64_t flood_begins = 500;
@@ -115,7 +117,8 @@ class Door {
 
   // --- who has the door ---
   [[nodiscard]] bool receive_all() noexcept;
-  [[nodiscard]] bool receive(Incoming& in) noexcept;
+  [[nodiscard]] std::size_t look_for_more() noexcept;
+  [[nodiscard]] bool receive(Incoming& in, std::size_t share) noexcept;
   void note_arrivals(std::uint64_t count, bool more) noexcept;
   void share_reading() noexcept;
   [[nodiscard]] bool beside_data() const noexcept;
@@ -140,10 +143,10 @@ class Door {
   FixedVector<Answer, answers_max> answers_;
   Sending sending_;
   EngineCounters counters_;
-  static constexpr std::size_t sockets_max = 4;  // two pairs
-  std::array<Incoming, sockets_max> incoming_;
-  std::array<int, sockets_max> polled_{-1, -1, -1, -1};  // theirs, for the first thread
-  std::uint32_t given_ = 0;                              // in this batch, a bit for each shard
+  static constexpr std::size_t sockets_max = 2 * (UdpGroup::queue_count + 1);
+  std::array<Incoming, sockets_max> incoming_;  // the first thread changes the descriptors
+  std::size_t next_incoming_ = 0;
+  std::uint32_t given_ = 0;  // in this batch, a bit for each shard
   Now now_{};
   Instant window_began_{};
   std::uint64_t arrived_ = 0;  // in this window

@@ -2,8 +2,12 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/if_packet.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
 #include <sys/socket.h>
 
+#include "crypto/random.hpp"
 #include "noise/messages.hpp"
 
 namespace wgring::tun {
@@ -13,29 +17,92 @@ constexpr auto number_of(noise::MessageType type) noexcept {
   return static_cast<std::uint32_t>(type);
 }
 
-// The answer is a number of a socket in the group, in the order they were bound: those of the door
-// are the last.
-Status attach(int fd, std::uint32_t shard_count, noise::IndexMark mark) noexcept {
+constexpr std::size_t door_count = UdpGroup::queue_count + 1;
+
+// What the door's queue is a hash of: two words of the IP header, each with a factor.
+struct SourceHash {
+  // Of IPv4 the source, and the destination, which is mostly the same; of IPv6 the /64.
+  static constexpr std::uint32_t at_v4 = offsetof(iphdr, saddr);
+  static constexpr std::uint32_t at_v6 = offsetof(ip6_hdr, ip6_src);
+  static_assert(offsetof(iphdr, daddr) == at_v4 + 4);
+
+  std::uint32_t at;
+  std::uint32_t factor;
+  std::uint32_t next_factor;
+};
+
+Result<SourceHash> draw_source_hash(std::uint32_t at) noexcept {
+  ByteArray<8> random{};
+  if (!crypto::random_bytes(random)) {
+    return fail(EIO, "the system gives no randomness");
+  }
+  return SourceHash{
+      .at = at, .factor = load_le32(&random[0]) | 1U, .next_factor = load_le32(&random[4]) | 1U};
+}
+
+constexpr std::uint32_t ip_header(std::uint32_t offset) noexcept {
+  return static_cast<std::uint32_t>(SKF_NET_OFF) + offset;
+}
+
+// The answer is a number of a socket in the group, in the order they were bound: those of the
+// shards, the door's queues, junk. Where a load fails it is the first.
+Status attach(int fd, std::uint32_t shard_count, noise::IndexMark mark, SourceHash hash) noexcept {
   constexpr std::uint16_t load_byte = BPF_LD | BPF_B | BPF_ABS;
   constexpr std::uint16_t load_word = BPF_LD | BPF_W | BPF_ABS;  // big-endian
   constexpr std::uint16_t equal = BPF_JMP | BPF_JEQ | BPF_K;
   constexpr std::uint16_t at_least = BPF_JMP | BPF_JGE | BPF_K;
   constexpr unsigned byte = 8;
   static_assert(noise::IndexMark::bits == byte);
-  // How far it is from this line.
-  constexpr auto to_unmarked = [](std::uint8_t line) { return std::uint8_t(21 - line - 1); };
-  constexpr auto to_door = [](std::uint8_t line) { return std::uint8_t(22 - line - 1); };
+  constexpr auto from = [](std::uint8_t line, std::uint8_t to) {
+    return static_cast<std::uint8_t>(to - line - 1);
+  };
+  constexpr std::uint32_t mac2 = noise::InitiationLayout::mac2;
+  constexpr std::uint8_t index_early = 33;
+  constexpr std::uint8_t index_late = 35;
+  constexpr std::uint8_t junk = 48;
   // Receiver indices are little-endian: the shard is in the first byte, the mark is the last.
   // clang-format off
   sock_filter program[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
-      BPF_JUMP(at_least, noise::DataLayout::size_min, 0, to_door(1)),
+      BPF_JUMP(at_least, noise::DataLayout::size_min, 0, from(1, junk)),
       BPF_STMT(load_byte, 0),
-      BPF_JUMP(equal, number_of(noise::MessageType::data), 2, 0),
-      BPF_JUMP(equal, number_of(noise::MessageType::cookie_reply), 1, 0),
-      BPF_JUMP(equal, number_of(noise::MessageType::response), 2, to_door(5)),
+      BPF_JUMP(equal, number_of(noise::MessageType::data), from(3, index_early), 0),
+      BPF_JUMP(equal, number_of(noise::MessageType::cookie_reply), from(4, index_early), 0),
+      BPF_JUMP(equal, number_of(noise::MessageType::response), from(5, index_late), 0),
+      BPF_JUMP(equal, number_of(noise::MessageType::initiation), 0, from(6, junk)),
+      // An initiation, or several in one piece.
+      BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
+      BPF_JUMP(at_least, noise::InitiationLayout::size, 0, from(8, junk)),
+      // Does it have a mac2? Whether that is right the door sees.
+      BPF_STMT(load_word, mac2),
+      BPF_STMT(BPF_MISC | BPF_TAX, 0),
+      BPF_STMT(load_word, mac2 + 4),
+      BPF_STMT(BPF_ALU | BPF_OR | BPF_X, 0),
+      BPF_STMT(BPF_MISC | BPF_TAX, 0),
+      BPF_STMT(load_word, mac2 + 8),
+      BPF_STMT(BPF_ALU | BPF_OR | BPF_X, 0),
+      BPF_STMT(BPF_MISC | BPF_TAX, 0),
+      BPF_STMT(load_word, mac2 + 12),
+      BPF_STMT(BPF_ALU | BPF_OR | BPF_X, 0),
+      BPF_JUMP(equal, 0, 1, 0),
+      BPF_STMT(BPF_LD | BPF_IMM, 1U << UdpGroup::queue_bits),
+      BPF_STMT(BPF_ST, 0),
+      // The queue.
+      BPF_STMT(load_word, ip_header(hash.at)),
+      BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, hash.factor),
+      BPF_STMT(BPF_MISC | BPF_TAX, 0),
+      BPF_STMT(load_word, ip_header(hash.at + 4)),
+      BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, hash.next_factor),
+      BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),
+      BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 32 - UdpGroup::queue_bits),
+      BPF_STMT(BPF_LDX | BPF_MEM, 0),
+      BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),
+      BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, shard_count),
+      BPF_STMT(BPF_RET | BPF_A, 0),
+      // index_early
       BPF_STMT(load_word, noise::DataLayout::receiver_index),
       BPF_STMT(BPF_JMP | BPF_JA, 1),
+      // index_late
       BPF_STMT(load_word, noise::ResponseLayout::receiver_index),
       // As IndexMark computes it.
       BPF_STMT(BPF_MISC | BPF_TAX, 0),
@@ -45,16 +112,17 @@ Status attach(int fd, std::uint32_t shard_count, noise::IndexMark mark) noexcept
       BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 32 - byte),
       BPF_STMT(BPF_ALU | BPF_XOR | BPF_X, 0),
       BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff),
-      BPF_JUMP(equal, 0, 0, to_unmarked(16)),
+      BPF_JUMP(equal, 0, 0, from(43, junk)),
       // The shard.
       BPF_STMT(BPF_MISC | BPF_TXA, 0),
       BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 32 - byte),
       BPF_STMT(BPF_ALU | BPF_AND | BPF_K, shard_count - 1),
       BPF_STMT(BPF_RET | BPF_A, 0),
-      BPF_STMT(BPF_RET | BPF_K, shard_count + 1),  // unmarked
-      BPF_STMT(BPF_RET | BPF_K, shard_count),      // the door
+      // junk
+      BPF_STMT(BPF_RET | BPF_K, shard_count + UdpGroup::queue_count),
   };
   // clang-format on
+  static_assert(std::extent_v<decltype(program)> == junk + 1);
   static_assert(noise::DataLayout::receiver_index == noise::CookieReplyLayout::receiver_index);
   const sock_fprog code{.len = std::size(program), .filter = program};
   if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &code, sizeof code) != 0) {
@@ -63,12 +131,44 @@ Status attach(int fd, std::uint32_t shard_count, noise::IndexMark mark) noexcept
   return {};
 }
 
+// Every socket of a group gets a copy of a broadcast: the shards' are enough.
+Status drop_broadcasts(int fd) noexcept {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, static_cast<std::uint32_t>(SKF_AD_OFF + SKF_AD_PKTTYPE)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_HOST, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, 0xffff'ffff),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+  };
+  const sock_fprog code{.len = std::size(program), .filter = program};
+  if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &code, sizeof code) != 0) {
+    return fail(errno, "setsockopt(SO_ATTACH_FILTER)");
+  }
+  return {};
+}
+
 }  // namespace
 
+Status UdpGroup::keep_broadcasts_out() const noexcept {
+  for (const UdpPair& pair : door()) {
+    for (const int fd : {pair.v4(), pair.v6()}) {
+      const Status kept = fd < 0 ? Status{} : drop_broadcasts(fd);
+      if (!kept) {
+        return kept;
+      }
+    }
+  }
+  return {};
+}
+
 Status UdpGroup::steer(noise::IndexMark mark) const noexcept {
-  for (const int fd : {of(0).v4(), of(0).v6()}) {
+  for (const auto& [fd, at] : {std::pair{of(0).v4(), SourceHash::at_v4},  //
+                               std::pair{of(0).v6(), SourceHash::at_v6}}) {
+    const Result<SourceHash> hash = draw_source_hash(at);
+    if (!hash) {
+      return std::unexpected(hash.error());
+    }
     const Status attached =
-        fd < 0 ? Status{} : attach(fd, static_cast<std::uint32_t>(shard_count_), mark);
+        fd < 0 ? Status{} : attach(fd, static_cast<std::uint32_t>(shard_count_), mark, *hash);
     if (!attached) {
       return attached;
     }
@@ -82,7 +182,7 @@ Status UdpGroup::grow(noise::IndexMark mark, std::uint32_t fwmark, ReceiveRuns r
   if (const Status shared = pairs_.front().share(); !shared) {
     return shared;
   }
-  while (pairs_.size() < shard_count_ + 2) {
+  while (pairs_.size() < shard_count_ + door_count) {
     Result<UdpPair> pair = pairs_.size() < shard_count_
                                ? UdpPair::join(pairs_.front(), fwmark, runs)
                                : UdpPair::join_as_door(pairs_.front(), fwmark, runs);
@@ -91,6 +191,9 @@ Status UdpGroup::grow(noise::IndexMark mark, std::uint32_t fwmark, ReceiveRuns r
     }
     pairs_.push_back(std::move(*pair));
   }
+  if (const Status kept = keep_broadcasts_out(); !kept) {
+    return kept;
+  }
   return steer(mark);
 }
 
@@ -98,7 +201,7 @@ Result<UdpGroup> UdpGroup::open(std::uint32_t shard_bits, noise::IndexMark mark,
                                 std::uint32_t fwmark, ReceiveRuns runs) {
   UdpGroup group;
   group.shard_count_ = std::size_t{1} << shard_bits;
-  group.pairs_.reserve(group.shard_count_ + 2);
+  group.pairs_.reserve(group.shard_count_ + door_count);
   Result<UdpPair> first = UdpPair::open(port, fwmark, runs);
   if (!first) {
     return std::unexpected(first.error());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/result.hpp"
@@ -11,27 +12,32 @@
 namespace wgring::tun {
 
 // Each shard has a pair of its own. The kernel gives it the answers and the data for its receiver
-// indices (their low bits name it, and they bear the mark), and all else to the door: two pairs
-// more, which threads of its own read, so that a flood fills buffers of its own. It is a group of
-// SO_REUSEPORT with a classic BPF program per family, for which one shard alone can do without:
-// where it cannot be had (before Linux 4.5) there is no door, and all comes to that shard's pair.
+// indices (their low bits name it, and they bear the mark), and all else to the door: pairs that
+// threads of its own read, so that a flood fills buffers of its own. It is a group of SO_REUSEPORT
+// with a classic BPF program per family, for which one shard alone can do without: where it cannot
+// be had (before Linux 4.5) there is no door, and all comes to that shard's pair.
 // Owner: the control thread; shards use the descriptors of their pair meanwhile.
 class UdpGroup {
  public:
-  // As UdpPair::open(), for 2^shard_bits shards. May throw std::bad_alloc.
+  // Who asks to come in waits by a secret hash of where it says it comes from, so that a flood from
+  // one address fills one of so many buffers; and who has a cookie, or says so, is not behind those
+  // who have none.
+  static constexpr unsigned queue_bits = 4;
+  static constexpr std::uint32_t queue_count = 2U << queue_bits;  // the latter half: with a mac2
+
+  // As UdpPair::open(), for 2^shard_bits shards. May throw std::bad_alloc. Draws randomness.
   [[nodiscard]] static Result<UdpGroup> open(std::uint32_t shard_bits, noise::IndexMark mark,
                                              std::uint16_t port, std::uint32_t fwmark,
                                              ReceiveRuns runs = ReceiveRuns::off);
 
   [[nodiscard]] const UdpPair& of(std::uint32_t shard) const noexcept { return pairs_[shard]; }
-  // nullptr: there is no door. Who asks to come in, and what is no message:
-  [[nodiscard]] const UdpPair* door() const noexcept {
-    return pairs_.size() > shard_count_ ? &pairs_[shard_count_] : nullptr;
+  // Of the door; empty: there is none. First the queues of those who ask to come in, then junk().
+  [[nodiscard]] std::span<const UdpPair> door() const noexcept {
+    return std::span{pairs_}.subspan(shard_count_);
   }
-  // Answers and data for indices that we never drew, or before we were started again.
-  [[nodiscard]] const UdpPair* unmarked() const noexcept {
-    return pairs_.size() > shard_count_ ? &pairs_[shard_count_ + 1] : nullptr;
-  }
+  // Where there is a door: what is no message, and answers and data for indices that we never drew,
+  // or before we were started again.
+  [[nodiscard]] const UdpPair& junk() const noexcept { return pairs_.back(); }
   [[nodiscard]] std::uint16_t port() const noexcept { return pairs_.front().port(); }
   [[nodiscard]] std::uint32_t fwmark() const noexcept { return pairs_.front().fwmark(); }
   // All or none.
@@ -39,6 +45,7 @@ class UdpGroup {
 
  private:
   [[nodiscard]] Status grow(noise::IndexMark mark, std::uint32_t fwmark, ReceiveRuns runs);
+  [[nodiscard]] Status keep_broadcasts_out() const noexcept;
   [[nodiscard]] Status steer(noise::IndexMark mark) const noexcept;
 
   std::size_t shard_count_ = 0;

@@ -44,8 +44,8 @@ class UdpPair {
  private:
   // One second of 56 Mbit/s; bursts of a whole turn of trains fit many times over.
   static constexpr int usual_buffer_bytes = 7 * 1024 * 1024;
-  // Some thousand initiations, which are answered within a second or are not worth it.
-  static constexpr int door_buffer_bytes = 1024 * 1024;
+  // Some hundred initiations: there are many such, and an answer that comes late is none.
+  static constexpr int door_buffer_bytes = 256 * 1024;
 
   enum class Bind : std::uint8_t { alone, shared };
   struct Receive {

@@ -1,10 +1,14 @@
 #include "tun/udp_group.hpp"
 
+#include <algorithm>
 #include <random>
+#include <set>
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/udp.h>
 
+#include "crypto/self_test.hpp"
 #include "noise/messages.hpp"
 #include "space.hpp"
 
@@ -14,18 +18,22 @@ namespace {
 constexpr std::uint32_t bits = 2;
 constexpr noise::IndexMark mark{0x9e37'79b1U, 0x1234'5678U};
 
-class UdpGroupTest : public SpaceTest {};
+class UdpGroupTest : public SpaceTest {
+ protected:
+  static void SetUpTestSuite() { ASSERT_TRUE(crypto::initialise()); }
+};
 
-constexpr int door = 1 << bits;
-constexpr int unmarked = door + 1;
+constexpr int door = 1 << bits;  // its first queue
+constexpr int lanes = 1 << UdpGroup::queue_bits;
+constexpr int junk = door + static_cast<int>(UdpGroup::queue_count);
 
-// Which shard's socket got the one datagram that is on its way, or the door; -1: none.
+bool is_queue(int place) { return place >= door && place < junk; }
+
+// Which shard's socket got the one datagram that is on its way, or which of the door; -1: none.
 int arrived(const UdpGroup& group, bool v6) {
-  std::array<pollfd, unmarked + 1> fds{};
+  std::array<pollfd, junk + 1> fds{};
   for (std::uint32_t i = 0; i < fds.size(); ++i) {
-    const UdpPair& pair = i == door       ? *group.door()
-                          : i == unmarked ? *group.unmarked()
-                                          : group.of(i);
+    const UdpPair& pair = i < door ? group.of(i) : group.door()[i - door];
     fds[i] = {.fd = v6 ? pair.v6() : pair.v4(), .events = POLLIN, .revents = 0};
   }
   if (::poll(fds.data(), fds.size(), 2000) != 1) {
@@ -67,19 +75,21 @@ TEST_F(UdpGroupTest, AnswersAndDataGoToTheShardTheirIndexNames) {
       EXPECT_EQ(where(message(noise::MessageType::cookie_reply, 64, 4, index)), shard);
       EXPECT_EQ(where(message(noise::MessageType::data, 32, 4, index)), shard);
       EXPECT_EQ(where(message(noise::MessageType::data, 1452, 4, index)), shard);
-      EXPECT_EQ(where(message(noise::MessageType::initiation, 148, 4, index)), door);
+      EXPECT_TRUE(is_queue(where(message(noise::MessageType::initiation, 148, 4, index))));
       for (const std::uint32_t forged : {index ^ 0x0100'0000U, index ^ 0x8000'0000U}) {
-        EXPECT_EQ(where(message(noise::MessageType::response, 92, 8, forged)), unmarked);
-        EXPECT_EQ(where(message(noise::MessageType::cookie_reply, 64, 4, forged)), unmarked);
-        EXPECT_EQ(where(message(noise::MessageType::data, 32, 4, forged)), unmarked);
-        EXPECT_EQ(where(message(noise::MessageType::data, 1452, 4, forged)), unmarked);
+        EXPECT_EQ(where(message(noise::MessageType::response, 92, 8, forged)), junk);
+        EXPECT_EQ(where(message(noise::MessageType::cookie_reply, 64, 4, forged)), junk);
+        EXPECT_EQ(where(message(noise::MessageType::data, 32, 4, forged)), junk);
+        EXPECT_EQ(where(message(noise::MessageType::data, 1452, 4, forged)), junk);
       }
     }
-    EXPECT_EQ(where(std::string(500, '\7')), door);
+    EXPECT_EQ(where(std::string(500, '\7')), junk);
+    EXPECT_EQ(where(message(noise::MessageType::initiation, 147, 4, 1)), junk);
+    EXPECT_EQ(where(message(noise::MessageType::initiation, 32, 4, 1)), junk);
     // Too short to be any message.
-    for (const std::string& junk : {std::string(), std::string(1, '\4'), std::string(4, '\2'),
-                                    std::string(1, '\2'), std::string(31, '\4')}) {
-      EXPECT_EQ(where(junk), door) << junk.size();
+    for (const std::string& short_one : {std::string(), std::string(1, '\4'), std::string(4, '\2'),
+                                         std::string(1, '\2'), std::string(31, '\4')}) {
+      EXPECT_EQ(where(short_one), junk) << short_one.size();
     }
   }
 }
@@ -100,7 +110,7 @@ TEST_F(UdpGroupTest, TheKernelComputesTheMarkAsWeDo) {
       const auto index = i == 0 ? 0 : static_cast<std::uint32_t>(random());
       const int shard = static_cast<int>(index & 3U);
       ASSERT_EQ(where(drawn.put_on(index)), shard) << index;
-      ASSERT_EQ(where(index), drawn.is_on(index) ? shard : unmarked) << index;
+      ASSERT_EQ(where(index), drawn.is_on(index) ? shard : junk) << index;
     }
   }
 }
@@ -112,7 +122,122 @@ TEST_F(UdpGroupTest, AllSendFromTheOnePort) {
     EXPECT_EQ(group->of(i).port(), group->port());
     EXPECT_EQ(group->of(i).fwmark(), 0x51U);
   }
-  ASSERT_NE(group->door(), nullptr);
+  ASSERT_EQ(group->door().size(), UdpGroup::queue_count + 1);
+  for (const UdpPair& pair : group->door()) {
+    EXPECT_EQ(pair.port(), group->port());
+    EXPECT_EQ(pair.fwmark(), 0x51U);
+  }
+  EXPECT_EQ(&group->junk(), &group->door().back());
+}
+
+std::string initiation() { return message(noise::MessageType::initiation, 148, 4, 1); }
+
+TEST_F(UdpGroupTest, AStrangersQueueIsThatOfItsAddress) {
+  std::mt19937 random{11};
+  std::array<int, UdpGroup::queue_count> found{};
+  const auto group = UdpGroup::open(bits, mark, 0, 0);
+  ASSERT_TRUE(group) << group.error().what;
+  for (int i = 0; i < 400; ++i) {
+    const auto address = 0x7f00'0000U | (static_cast<std::uint32_t>(random()) & 0x00ff'fffeU);
+    const in_addr numeric{.s_addr = htonl(address | 2U)};
+    std::array<char, INET_ADDRSTRLEN> text{};
+    ASSERT_NE(::inet_ntop(AF_INET, &numeric, text.data(), text.size()), nullptr);
+    int first = -1;
+    for (int round = 0; round < 2; ++round) {
+      const Peer peer(text.data());  // of another port each time
+      peer.send("127.0.0.1", group->port(),
+                round == 0 ? initiation() : initiation() + initiation());
+      const int place = arrived(*group, false);
+      ASSERT_TRUE(is_queue(place));
+      ASSERT_TRUE(round == 0 || place == first) << text.data();
+      first = place;
+    }
+    found[static_cast<std::size_t>(first - door)] += 1;
+  }
+  const std::span<const int> queues{found};
+  for (const int count : queues.first(lanes)) {
+    EXPECT_GT(count, 0);
+    EXPECT_LT(count, 100);
+  }
+  EXPECT_EQ(std::ranges::max(queues.subspan(lanes)), 0);
+}
+
+TEST_F(UdpGroupTest, WhoHasAMac2HasQueuesOfItsOwn) {
+  const auto group = UdpGroup::open(bits, mark, 0, 0);
+  ASSERT_TRUE(group) << group.error().what;
+  const Peer peer("127.0.0.1");
+  const auto where = [&](const std::string& text) {
+    peer.send("127.0.0.1", group->port(), text);
+    return arrived(*group, false);
+  };
+  const int without = where(initiation());
+  ASSERT_LT(without, door + lanes);
+  for (std::size_t at = noise::InitiationLayout::mac2; at < noise::InitiationLayout::size; ++at) {
+    std::string text = initiation();
+    text[at] = '\x80';
+    EXPECT_EQ(where(text), without + lanes) << at;
+  }
+  std::string mac1 = initiation();
+  mac1[noise::InitiationLayout::mac2 - 1] = '\1';
+  EXPECT_EQ(where(mac1), without);
+}
+
+TEST_F(UdpGroupTest, OfIPv6TheQueueIsThatOfThe64) {
+  run("ip addr add fd00:1:2:3::1/64 dev lo nodad");
+  std::array<int, UdpGroup::queue_count> found{};
+  for (int subnet = 0; subnet < 100; ++subnet) {
+    run("ip addr add fd00:1:" + std::to_string(subnet * 37) + "::1/64 dev lo nodad");
+    run("ip addr add fd00:1:" + std::to_string(subnet * 37) + "::abcd:2/64 dev lo nodad");
+  }
+  const auto group = UdpGroup::open(bits, mark, 0, 0);
+  ASSERT_TRUE(group) << group.error().what;
+  for (int subnet = 0; subnet < 100; ++subnet) {
+    int first = -1;
+    for (const char* const host : {"::1", "::abcd:2"}) {
+      const Peer peer(("fd00:1:" + std::to_string(subnet * 37) + host).c_str());
+      peer.send("fd00:1:2:3::1", group->port(), initiation());
+      const int place = arrived(*group, true);
+      ASSERT_TRUE(is_queue(place));
+      ASSERT_TRUE(first < 0 || place == first) << subnet;
+      first = place;
+    }
+    found[static_cast<std::size_t>(first - door)] += 1;
+  }
+  EXPECT_GT(std::ranges::count_if(found, [](int count) { return count > 0; }), 4);
+}
+
+TEST_F(UdpGroupTest, WhichQueueIsASecretOfTheGroup) {
+  std::set<int> places;
+  for (int i = 0; i < 20; ++i) {
+    const auto group = UdpGroup::open(bits, mark, 0, 0);
+    ASSERT_TRUE(group) << group.error().what;
+    const Peer peer("127.0.0.1");
+    peer.send("127.0.0.1", group->port(), initiation());
+    places.insert(arrived(*group, false));
+  }
+  EXPECT_GT(places.size(), 2U);
+}
+
+// The kernel gives a copy to every socket of the port, of whatever group.
+TEST_F(UdpGroupTest, ABroadcastComesToTheShardsOnly) {
+  run("ip link add near type veth peer name far");
+  run("ip addr add 192.0.2.1/24 dev near");
+  run("ip link set near up");
+  run("ip link set far up");
+  const auto group = UdpGroup::open(bits, mark, 0, 0);
+  ASSERT_TRUE(group) << group.error().what;
+  const Peer peer("192.0.2.1");
+  const int on = 1;
+  ASSERT_EQ(::setsockopt(peer.fd(), SOL_SOCKET, SO_BROADCAST, &on, sizeof on), 0);
+  peer.send("192.0.2.255", group->port(), initiation());
+  char byte = 0;
+  for (std::uint32_t shard = 0; shard < 1U << bits; ++shard) {
+    pollfd at{.fd = group->of(shard).v4(), .events = POLLIN, .revents = 0};
+    EXPECT_EQ(::poll(&at, 1, 2000), 1);
+  }
+  for (const UdpPair& pair : group->door()) {
+    EXPECT_EQ(::recv(pair.v4(), &byte, 1, MSG_DONTWAIT), -1);
+  }
 }
 
 TEST_F(UdpGroupTest, APortThatSomeoneHasIsRefusedAlsoIfTheyWouldShareIt) {
@@ -130,7 +255,6 @@ TEST_F(UdpGroupTest, APortThatSomeoneHasIsRefusedAlsoIfTheyWouldShareIt) {
 TEST_F(UdpGroupTest, OneShardHasADoorToo) {
   const auto group = UdpGroup::open(0, mark, 0, 0);
   ASSERT_TRUE(group);
-  ASSERT_NE(group->door(), nullptr);
   for (const bool v6 : {false, true}) {
     const char* const address = v6 ? "::1" : "127.0.0.1";
     const Peer peer(address);
@@ -140,7 +264,14 @@ TEST_F(UdpGroupTest, OneShardHasADoorToo) {
       char byte = 0;
       return ::poll(&at, 1, 2000) == 1 && ::recv(at.fd, &byte, 1, MSG_DONTWAIT) == 1;
     };
-    EXPECT_TRUE(gets(*group->door(), message(noise::MessageType::initiation, 148, 4, 1)));
+    const auto strangers = [&] {
+      return std::ranges::count_if(group->door(), [&](const UdpPair& pair) {
+        char byte = 0;
+        return ::recv(v6 ? pair.v6() : pair.v4(), &byte, 1, MSG_DONTWAIT) == 1;
+      });
+    };
+    peer.send(address, group->port(), initiation());  // loopback: it is there on return
+    EXPECT_EQ(strangers(), 1);
     EXPECT_TRUE(
         gets(group->of(0), message(noise::MessageType::response, 92, 8, mark.put_on(0xffffffffU))));
     EXPECT_TRUE(
@@ -152,9 +283,9 @@ TEST_F(UdpGroupTest, OneShardHasADoorToo) {
 TEST_F(UdpGroupTest, AllTakeRunsOrNone) {
   for (const ReceiveRuns runs : {ReceiveRuns::off, ReceiveRuns::on}) {
     const auto group = UdpGroup::open(0, mark, 0, 0, runs);
-    ASSERT_TRUE(group && group->door() != nullptr);
+    ASSERT_TRUE(group && !group->door().empty());
     for (const int fd :
-         {group->of(0).v4(), group->door()->v4(), group->door()->v6(), group->unmarked()->v4()}) {
+         {group->of(0).v4(), group->door()[0].v4(), group->door()[1].v6(), group->junk().v4()}) {
       int joins = -1;
       socklen_t bytes = sizeof joins;
       ASSERT_EQ(::getsockopt(fd, IPPROTO_UDP, UDP_GRO, &joins, &bytes), 0);
@@ -170,8 +301,9 @@ TEST_F(UdpGroupTest, TheMarkIsSetOnAll) {
   for (std::uint32_t i = 0; i < 1U << bits; ++i) {
     EXPECT_EQ(group->of(i).fwmark(), 7U);
   }
-  EXPECT_EQ(group->door()->fwmark(), 7U);
-  EXPECT_EQ(group->unmarked()->fwmark(), 7U);
+  for (const UdpPair& pair : group->door()) {
+    EXPECT_EQ(pair.fwmark(), 7U);
+  }
 }
 
 }  // namespace
