@@ -213,6 +213,10 @@ Result<Interface::Sockets> Interface::open_sockets(std::uint16_t port, std::uint
   if (!group) {
     return std::unexpected(group.error());
   }
+  if (group->door().empty()) {
+    log_info(
+        "no sockets of their own for initiations, as before Linux 4.5: a flood costs throughput");
+  }
   return std::make_unique<tun::UdpGroup>(std::move(*group));
 }
 

@@ -20,7 +20,9 @@
 #include "daemon/setup_error.hpp"
 #include "daemon/stats_log.hpp"
 #include "tun/entropy.hpp"
+#include "tun/inlet.hpp"
 #include "tun/offload/probe.hpp"
+#include "tun/udp_group.hpp"
 
 namespace wgring::daemon {
 namespace {
@@ -29,8 +31,8 @@ using boost::system::error_code;
 
 // Descriptors for configuration clients and for what the engines hold.
 constexpr rlim_t descriptors_wanted = 4096;
-// TUN, UDP, engine, netlink, timers, log: about 20, and the same again while they change.
-constexpr rlim_t descriptors_of_ours = 64;
+// TUN, engines, netlink, timers, log; and the UDP sockets, twice while they change.
+constexpr rlim_t descriptors_of_ours = 64 + 4 * (tun::UdpGroup::queue_count + 1 + tun::shards_max);
 constexpr rlim_t sessions_min = 8;
 
 constexpr std::chrono::seconds sockets_interval{1};

@@ -32,6 +32,7 @@ struct Wild {
   SocketAddress source;
   LocalSource destination;  // where it arrived: address and interface
   std::uint8_t ecn = 0;     // of the outer header, two bits
+  bool to_many = false;     // a broadcast or multicast: every socket of the port has a copy
 };
 
 // From one datagram to the next; zero only when there is nothing.

@@ -129,17 +129,23 @@ void Door::call(Task&& task) noexcept {
 
 void Door::set_sockets(const UdpGroup* group) noexcept {
   call([&] {
-    incoming_ = {};
-    auto to = incoming_.begin();
+    incoming_.clear();
     if (group != nullptr) {
       for (const UdpPair& pair : group->door()) {
-        (to++)->fd = pair.v4();
-        (to++)->fd = pair.v6();
+        take_socket(pair.v4());
+        take_socket(pair.v6());
       }
     }
     is_flood_ = false;  // nobody is left to see it end
     arrived_ = 0;
   });
+}
+
+// -1: this kernel does not have its family.
+void Door::take_socket(int fd) noexcept {
+  if (fd >= 0) {
+    incoming_.push_back({.fd = fd});
+  }
 }
 
 void Door::set_mac_keys(const std::optional<noise::MacKeys>& ours) noexcept {
@@ -231,14 +237,14 @@ void Door::lift_other() noexcept {
 void Door::wait() noexcept {
   const bool beside_other = flood_.load(std::memory_order_relaxed) != 0;
   const bool asks = !beside_other && !owes_a_look_;
-  std::array<pollfd, 1 + sockets_max> fds{{{.fd = wake_.fd(), .events = POLLIN, .revents = 0}}};
-  for (std::size_t i = 0; i < sockets_max; ++i) {
-    fds[1 + i] = {.fd = asks ? incoming_[i].fd : -1, .events = POLLIN, .revents = 0};
-  }
+  std::array<pollfd, 1 + sockets_max> fds;
+  fds[0] = {.fd = wake_.fd(), .events = POLLIN, .revents = 0};
+  // Not those that are to be left alone: the kernel takes no more than a process may have open.
+  const std::size_t count = 1 + (asks ? list_sockets(std::span{fds}.subspan<1>()) : 0);
   // A train stands for many.
   const auto batches = static_cast<int>(std::max<std::uint64_t>(1, turn_arrivals_ / receives_max));
   const int patience_ms = owes_a_look_ ? look_ms : beside_other ? flood_period_ms * batches : -1;
-  if (::poll(fds.data(), fds.size(), patience_ms) > 0 && fds[0].revents != 0) {
+  if (::poll(fds.data(), count, patience_ms) > 0 && fds[0].revents != 0) {
     // Before the task is looked for: a later wake-up is then a new one.
     wake_.clear();
   }
@@ -256,7 +262,7 @@ void* Door::enter_flood(void* self) noexcept {
   return nullptr;
 }
 
-// Sleeps where nothing is left, and does not poll: a descriptor is used by who has the door only.
+// Sleeps where nothing is left, and waits for no descriptor: those are used by who has the door.
 // Where there is more it sleeps a moment as well: a processor that is never quite idle does not
 // look for what waits at another one.
 void Door::serve_flood() noexcept {
@@ -282,7 +288,7 @@ void Door::serve_flood() noexcept {
 
 // --- who has the door ---
 
-// As much of each that has something, until it is enough for one turn. True: there is more.
+// As much of each that has something; as many of them as make a turn. True: there is more.
 bool Door::receive_all() noexcept {
   now_ = no_earlier(now_, read_clock());
   if (setup_.inlets.front().crowded()) {
@@ -293,11 +299,12 @@ bool Door::receive_all() noexcept {
   const std::size_t share = std::max(receives_min, receives_max / std::max<std::size_t>(ready, 1));
   const std::uint64_t received_before = counters_.udp_received;
   bool more = false;
-  while (ready > 0 && counters_.udp_received - received_before < receives_max) {
+  for (std::size_t left = receives_max / share; left > 0 && ready > 0;) {
+    next_incoming_ = (next_incoming_ + 1) % incoming_.size();
     Incoming& in = incoming_[next_incoming_];
-    next_incoming_ = (next_incoming_ + 1) % sockets_max;
     if (std::exchange(in.is_ready, false)) {
       more = receive(in, share) || more;
+      left -= 1;
       ready -= 1;
     }
   }
@@ -311,14 +318,21 @@ bool Door::receive_all() noexcept {
 // How many have something.
 std::size_t Door::look_for_more() noexcept {
   std::array<pollfd, sockets_max> fds;
-  for (std::size_t i = 0; i < sockets_max; ++i) {
-    fds[i] = {.fd = incoming_[i].fd, .events = POLLIN, .revents = 0};
+  const std::size_t count = list_sockets(fds);
+  const bool is_known = ::poll(fds.data(), count, 0) >= 0;
+  std::size_t ready = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    incoming_[i].is_ready = !is_known || fds[i].revents != 0;
+    ready += incoming_[i].is_ready ? 1U : 0U;
   }
-  const int ready = ::poll(fds.data(), fds.size(), 0);
-  for (std::size_t i = 0; i < sockets_max; ++i) {
-    incoming_[i].is_ready = ready > 0 && fds[i].revents != 0;
+  return ready;
+}
+
+std::size_t Door::list_sockets(std::span<pollfd, sockets_max> to) const noexcept {
+  for (std::size_t i = 0; i < incoming_.size(); ++i) {
+    to[i] = {.fd = incoming_[i].fd, .events = POLLIN, .revents = 0};
   }
-  return static_cast<std::size_t>(std::max(ready, 0));
+  return incoming_.size();
 }
 
 // True: there is more.
@@ -372,6 +386,9 @@ bool Door::beside_data() const noexcept {
 
 // A datagram, or a train of them.
 void Door::judge_all(const noise::Wild& wild, int fd) noexcept {
+  if (wild.to_many) {
+    return;  // the shards have it too
+  }
   const std::uint32_t stride = noise::stride_of(wild);
   const Bytes bytes = wild.slot.bytes().first(wild.bytes);
   std::size_t offset = 0;
@@ -381,7 +398,7 @@ void Door::judge_all(const noise::Wild& wild, int fd) noexcept {
     }
     const Bytes datagram =
         bytes.subspan(offset, std::min<std::size_t>(stride, bytes.size() - offset));
-    // The first was sent here, or comes to all: what it is for is not done twice.
+    // The first was sent here.
     const std::optional<std::uint32_t> index =
         offset > 0 ? gate_->marked_index(datagram) : std::nullopt;
     if (index) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 
+#include <poll.h>
 #include <pthread.h>
 
 #include "base/fixed_vector.hpp"
@@ -78,9 +79,10 @@ class Door {
     ByteArray<noise::CookieReplyLayout::size> message{};
   };
   static constexpr std::size_t answers_max = noise::received_segments_max;
-  // In one turn, which others then go on with; and of one socket, if others have something too.
+  // Datagrams or trains of them, in one turn; of one socket, if others have something too.
   static constexpr std::size_t receives_max = 32;
-  static constexpr std::size_t receives_min = 4;
+  static constexpr std::size_t receives_min = 8;
+  static constexpr std::size_t sockets_max = 2 * (UdpGroup::queue_count + 1);
   // A flood begins with so many within a window, and ends with a window of fewer than a fifth.
   static constexpr Duration window = std::chrono::milliseconds{100};
   static constexpr std::uint64_t flood_begins = 500;
@@ -97,6 +99,7 @@ class Door {
   template <typename Task>
   void call(Task&& task) noexcept;
 
+  void take_socket(int fd) noexcept;
   [[nodiscard]] Status start_thread(pthread_t& thread, void* (*function)(void*)) noexcept;
 
   // --- either thread ---
@@ -118,6 +121,7 @@ class Door {
   // --- who has the door ---
   [[nodiscard]] bool receive_all() noexcept;
   [[nodiscard]] std::size_t look_for_more() noexcept;
+  [[nodiscard]] std::size_t list_sockets(std::span<pollfd, sockets_max> to) const noexcept;
   [[nodiscard]] bool receive(Incoming& in, std::size_t share) noexcept;
   void note_arrivals(std::uint64_t count, bool more) noexcept;
   void share_reading() noexcept;
@@ -143,8 +147,7 @@ class Door {
   FixedVector<Answer, answers_max> answers_;
   Sending sending_;
   EngineCounters counters_;
-  static constexpr std::size_t sockets_max = 2 * (UdpGroup::queue_count + 1);
-  std::array<Incoming, sockets_max> incoming_;  // the first thread changes the descriptors
+  FixedVector<Incoming, sockets_max> incoming_;  // the first thread changes it
   std::size_t next_incoming_ = 0;
   std::uint32_t given_ = 0;  // in this batch, a bit for each shard
   Now now_{};
@@ -166,7 +169,7 @@ class Door {
   std::atomic<bool> wanted_{false};         // the first found it taken: the second is to pause
   std::atomic<bool> lifted_{false};         // the second has the usual priority, and is to leave it
   std::atomic<std::uint32_t> flood_{0};     // 1: the second thread reads
-  std::atomic<std::uint32_t> progress_{0};  // sockets looked at, and what came: of both
+  std::atomic<std::uint32_t> progress_{0};  // looks, and what came: of both
   std::atomic<bool> flood_ready_{false};
   TaskSlot<Door> tasks_;
 };

@@ -107,6 +107,7 @@ void parse_v4_control(const cmsghdr& message, noise::Wild& wild) noexcept {
       // The address to answer from, which for a broadcast is not the one it was sent to.
       wild.destination.ip = ip_of(info.ipi_spec_dst);
       wild.destination.interface_index = static_cast<std::uint32_t>(info.ipi_ifindex);
+      wild.to_many = info.ipi_spec_dst.s_addr != info.ipi_addr.s_addr;
     }
   } else if (message.cmsg_type == IP_TOS) {
     if (std::uint8_t tos = 0; read_control(message, tos)) {
@@ -119,6 +120,7 @@ void parse_v6_control(const cmsghdr& message, noise::Wild& wild) noexcept {
   if (message.cmsg_type == IPV6_PKTINFO) {
     if (in6_pktinfo info{}; read_control(message, info)) {
       wild.destination.ip = ip_of(info.ipi6_addr);
+      wild.to_many = IN6_IS_ADDR_MULTICAST(&info.ipi6_addr);
       wild.destination.interface_index = static_cast<std::uint32_t>(info.ipi6_ifindex);
     }
   } else if (message.cmsg_type == IPV6_TCLASS) {
@@ -207,6 +209,7 @@ Parsed parse_received(const msghdr& header, std::size_t bytes, noise::Wild& wild
   wild.source = from_native(static_cast<const sockaddr*>(header.msg_name), header.msg_namelen);
   wild.destination = {};
   wild.ecn = 0;
+  wild.to_many = false;
   // CMSG_NXTHDR takes the header as not const, but does not write to it.
   msghdr walk = header;
   for (cmsghdr* at = CMSG_FIRSTHDR(&walk); at != nullptr; at = CMSG_NXTHDR(&walk, at)) {

@@ -2,12 +2,12 @@
 
 #include <errno.h>
 #include <linux/filter.h>
-#include <linux/if_packet.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 #include <sys/socket.h>
 
 #include "crypto/random.hpp"
+#include "noise/endpoint.hpp"
 #include "noise/messages.hpp"
 
 namespace wgring::tun {
@@ -21,27 +21,33 @@ constexpr std::size_t door_count = UdpGroup::queue_count + 1;
 
 // What the door's queue is a hash of: two words of the IP header, each with a factor.
 struct SourceHash {
-  // Of IPv4 the source, and the destination, which is mostly the same; of IPv6 the /64.
-  static constexpr std::uint32_t at_v4 = offsetof(iphdr, saddr);
-  static constexpr std::uint32_t at_v6 = offsetof(ip6_hdr, ip6_src);
-  static_assert(offsetof(iphdr, daddr) == at_v4 + 4);
-
   std::uint32_t at;
   std::uint32_t factor;
   std::uint32_t next_factor;
 };
 
-Result<SourceHash> draw_source_hash(std::uint32_t at) noexcept {
+// Of IPv4 the source, of IPv6 its /64.
+Result<SourceHash> draw_source_hash(noise::Family family) noexcept {
   ByteArray<8> random{};
   if (!crypto::random_bytes(random)) {
     return fail(EIO, "the system gives no randomness");
   }
-  return SourceHash{
-      .at = at, .factor = load_le32(&random[0]) | 1U, .next_factor = load_le32(&random[4]) | 1U};
+  const std::uint32_t factor = load_le32(&random[0]) | 1U;
+  if (family == noise::Family::v4) {
+    return SourceHash{.at = offsetof(iphdr, saddr), .factor = factor, .next_factor = 0};
+  }
+  return SourceHash{.at = offsetof(ip6_hdr, ip6_src),
+                    .factor = factor,
+                    .next_factor = load_le32(&random[4]) | 1U};
 }
 
 constexpr std::uint32_t ip_header(std::uint32_t offset) noexcept {
   return static_cast<std::uint32_t>(SKF_NET_OFF) + offset;
+}
+
+// It may be had another time, or by others.
+bool is_want(int error) noexcept {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
 // The answer is a number of a socket in the group, in the order they were bound: those of the
@@ -131,39 +137,12 @@ Status attach(int fd, std::uint32_t shard_count, noise::IndexMark mark, SourceHa
   return {};
 }
 
-// Every socket of a group gets a copy of a broadcast: the shards' are enough.
-Status drop_broadcasts(int fd) noexcept {
-  sock_filter program[] = {
-      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, static_cast<std::uint32_t>(SKF_AD_OFF + SKF_AD_PKTTYPE)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_HOST, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, 0xffff'ffff),
-      BPF_STMT(BPF_RET | BPF_K, 0),
-  };
-  const sock_fprog code{.len = std::size(program), .filter = program};
-  if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &code, sizeof code) != 0) {
-    return fail(errno, "setsockopt(SO_ATTACH_FILTER)");
-  }
-  return {};
-}
-
 }  // namespace
 
-Status UdpGroup::keep_broadcasts_out() const noexcept {
-  for (const UdpPair& pair : door()) {
-    for (const int fd : {pair.v4(), pair.v6()}) {
-      const Status kept = fd < 0 ? Status{} : drop_broadcasts(fd);
-      if (!kept) {
-        return kept;
-      }
-    }
-  }
-  return {};
-}
-
 Status UdpGroup::steer(noise::IndexMark mark) const noexcept {
-  for (const auto& [fd, at] : {std::pair{of(0).v4(), SourceHash::at_v4},  //
-                               std::pair{of(0).v6(), SourceHash::at_v6}}) {
-    const Result<SourceHash> hash = draw_source_hash(at);
+  for (const auto& [fd, family] : {std::pair{of(0).v4(), noise::Family::v4},  //
+                                   std::pair{of(0).v6(), noise::Family::v6}}) {
+    const Result<SourceHash> hash = draw_source_hash(family);
     if (!hash) {
       return std::unexpected(hash.error());
     }
@@ -176,6 +155,16 @@ Status UdpGroup::steer(noise::IndexMark mark) const noexcept {
   return {};
 }
 
+int UdpGroup::next_buffer_bytes() const noexcept {
+  // A hundred initiations: there are many such, and an answer that comes late is none.
+  constexpr int queue_bytes = 64 * 1024;
+  constexpr int junk_bytes = 1024 * 1024;
+  const std::size_t next = pairs_.size();
+  return next < shard_count_                 ? UdpPair::usual_buffer_bytes
+         : next < shard_count_ + queue_count ? queue_bytes
+                                             : junk_bytes;
+}
+
 // On an error the pairs that there are by then stay.
 Status UdpGroup::grow(noise::IndexMark mark, std::uint32_t fwmark, ReceiveRuns runs) {
   // Only now: had it been shared from the start, another program's port might be ours as well.
@@ -183,16 +172,11 @@ Status UdpGroup::grow(noise::IndexMark mark, std::uint32_t fwmark, ReceiveRuns r
     return shared;
   }
   while (pairs_.size() < shard_count_ + door_count) {
-    Result<UdpPair> pair = pairs_.size() < shard_count_
-                               ? UdpPair::join(pairs_.front(), fwmark, runs)
-                               : UdpPair::join_as_door(pairs_.front(), fwmark, runs);
+    Result<UdpPair> pair = UdpPair::join(pairs_.front(), fwmark, runs, next_buffer_bytes());
     if (!pair) {
       return std::unexpected(pair.error());
     }
     pairs_.push_back(std::move(*pair));
-  }
-  if (const Status kept = keep_broadcasts_out(); !kept) {
-    return kept;
   }
   return steer(mark);
 }
@@ -208,7 +192,7 @@ Result<UdpGroup> UdpGroup::open(std::uint32_t shard_bits, noise::IndexMark mark,
   }
   group.pairs_.push_back(std::move(*first));
   if (const Status grown = group.grow(mark, fwmark, runs); !grown) {
-    if (group.shard_count_ > 1) {
+    if (group.shard_count_ > 1 || is_want(grown.error().errno_value)) {
       return std::unexpected(grown.error());
     }
     group.pairs_.resize(1);

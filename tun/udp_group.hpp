@@ -44,8 +44,9 @@ class UdpGroup {
   [[nodiscard]] Status set_fwmark(std::uint32_t fwmark) noexcept;
 
  private:
+  // How much may wait for the pair that is opened next.
+  [[nodiscard]] int next_buffer_bytes() const noexcept;
   [[nodiscard]] Status grow(noise::IndexMark mark, std::uint32_t fwmark, ReceiveRuns runs);
-  [[nodiscard]] Status keep_broadcasts_out() const noexcept;
   [[nodiscard]] Status steer(noise::IndexMark mark) const noexcept;
 
   std::size_t shard_count_ = 0;

@@ -178,14 +178,9 @@ Result<UdpPair> UdpPair::open(std::uint16_t port, std::uint32_t fwmark, ReceiveR
   return pair;
 }
 
-Result<UdpPair> UdpPair::join(const UdpPair& first, std::uint32_t fwmark,
-                              ReceiveRuns runs) noexcept {
-  return open_once(first.port(), fwmark, {.runs = runs}, Bind::shared);
-}
-
-Result<UdpPair> UdpPair::join_as_door(const UdpPair& first, std::uint32_t fwmark,
-                                      ReceiveRuns runs) noexcept {
-  return open_once(first.port(), fwmark, {.runs = runs, .buffer_bytes = door_buffer_bytes},
+Result<UdpPair> UdpPair::join(const UdpPair& first, std::uint32_t fwmark, ReceiveRuns runs,
+                              int buffer_bytes) noexcept {
+  return open_once(first.port(), fwmark, {.runs = runs, .buffer_bytes = buffer_bytes},
                    Bind::shared);
 }
 

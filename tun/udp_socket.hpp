@@ -23,13 +23,14 @@ class UdpPair {
   [[nodiscard]] static Result<UdpPair> open(std::uint16_t port, std::uint32_t fwmark,
                                             ReceiveRuns runs = ReceiveRuns::off) noexcept;
 
+  // One second of 56 Mbit/s; bursts of a whole turn of trains fit many times over.
+  static constexpr int usual_buffer_bytes = 7 * 1024 * 1024;
+
   // On the port of `first`, which was made shareable before; the kernel then spreads what arrives.
+  // `runs` are those of the others: where the kernel joins datagrams it has no eye for their type,
+  // and takes any socket of the group for theirs. `buffer_bytes` is how much may wait in each.
   [[nodiscard]] static Result<UdpPair> join(const UdpPair& first, std::uint32_t fwmark,
-                                            ReceiveRuns runs) noexcept;
-  // Likewise, for a flood to fill: few wait. `runs` are those of the others: where the kernel joins
-  // datagrams it has no eye for their type, and takes any socket of the group for theirs.
-  [[nodiscard]] static Result<UdpPair> join_as_door(const UdpPair& first, std::uint32_t fwmark,
-                                                    ReceiveRuns runs) noexcept;
+                                            ReceiveRuns runs, int buffer_bytes) noexcept;
   // SO_REUSEPORT, for sockets of this user that ask for it as well.
   [[nodiscard]] Status share() noexcept;
 
@@ -42,11 +43,6 @@ class UdpPair {
   [[nodiscard]] Status set_fwmark(std::uint32_t fwmark) noexcept;
 
  private:
-  // One second of 56 Mbit/s; bursts of a whole turn of trains fit many times over.
-  static constexpr int usual_buffer_bytes = 7 * 1024 * 1024;
-  // Some hundred initiations: there are many such, and an answer that comes late is none.
-  static constexpr int door_buffer_bytes = 256 * 1024;
-
   enum class Bind : std::uint8_t { alone, shared };
   struct Receive {
     ReceiveRuns runs = ReceiveRuns::off;

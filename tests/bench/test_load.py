@@ -20,13 +20,15 @@ def load(output, *words):
 def test_a_flood_is_measured_and_told_apart(tmp_path):
     process, found = load(tmp_path / "flood.json", "flood", "--contestants", "ours-epoll",
                           "--rounds", "1", "--seconds", "1", "--newcomer-rounds", "0",
-                          "--no-proven", "--kinds", "none,nowhere,garbage,mac1", "--rate", "20000")
+                          "--no-proven", "--kinds", "none,nowhere,garbage,mac1,mac2",
+                          "--rate", "20000")
     assert not found["failures"], process.stdout
     by_kind = {one["kind"]: one for one in found["samples"]}
     assert by_kind["none"]["figures"]["flood_kpps"] < 1 < by_kind["mac1"]["figures"]["flood_kpps"]
     seen = {kind: set(one["counters"]) for kind, one in by_kind.items()}
     assert {"dropped.bad_mac1", "dropped.unknown_index", "dropped.malformed"} <= seen["garbage"]
-    assert seen["mac1"] & {"dropped.cookie_sent", "dropped.bad_handshake"}
+    for kind in ("mac1", "mac2"):
+        assert seen[kind] & {"dropped.cookie_sent", "dropped.bad_handshake"}
     assert not seen["nowhere"] & {"dropped.cookie_sent", "dropped.bad_mac1"}
     assert "| ours-epoll | mac1 |" in (tmp_path / "flood.md").read_text()
 

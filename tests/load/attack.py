@@ -26,13 +26,7 @@ FLOODS = {
     "garbage": ("garbage", MANY, True),
     "mac1": ("mac1", ONE, True),
     "sources": ("mac1", MANY, True),
-}
-HELP = {
-    "none": "no flood at all",
-    "nowhere": "to a socket that nobody reads: what the generator itself takes away",
-    "garbage": "wrong mac1, data for no key, noise, a third each; 2^20 sources",
-    "mac1": "initiations with a valid mac1, one source",
-    "sources": "initiations with a valid mac1, 2^20 sources",
+    "mac2": ("mac2", MANY, True),
 }
 
 

@@ -6,6 +6,7 @@ Kinds of flood:
   garbage   wrong mac1, data for no key, noise, a third each; 2^20 sources
   mac1      initiations with a valid mac1 and noise for the rest, one source
   sources   the same from 2^20 sources
+  mac2      the same, half of them with a mac2 that is noise
 For ours also: sources that have a cookie and flood with it, 8 and 2^20 of them.
 
 The exit code is 1 when a claim fails, but for that on throughput, a figure of the machine.

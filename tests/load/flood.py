@@ -41,7 +41,7 @@ CAP_KB = 8192  # 65 536 sources of the limiter, their hash table, the queue of h
 # "Under load" ends a second after 512 waited, and begins when 512 wait again: up to then each costs
 # its multiplications.
 COOKIELESS_PER_S = 512
-NEWCOMER_KINDS = ("none", "garbage", "mac1", "sources")
+NEWCOMER_KINDS = ("none", "garbage", "mac1", "sources", "mac2")
 
 
 class Ground:
@@ -294,7 +294,7 @@ def throughput_rows(samples, name, kinds):
 def cookieless(samples, name):
     """(handshakes computed, cookies sent) a second, while floods have a valid mac1."""
     windows = [one for one in of_contestant(samples, name, "throughput")
-               if one["kind"] in ("mac1", "sources")]
+               if one["kind"] in ("mac1", "sources", "mac2")]
     seconds = sum(one["figures"]["seconds"] for one in windows)
     return [sum(one["counters"].get(f"dropped.{drop}", 0) for one in windows) / (seconds or 1)
             for drop in ("bad_handshake", "cookie_sent")]

@@ -2,6 +2,7 @@
 //
 //   load_flooder garbage DEVICE MAC ADDRESS PORT KEY SECONDS RATE SOURCES
 //   load_flooder mac1    ...    initiations with a valid mac1 and noise for the rest
+//   load_flooder mac2    ...    the same, half of them with noise for a mac2
 //   load_flooder proven  ...    each source first gets its cookie, then floods with it
 //
 // KEY is the receiver's public key in hex. RATE in datagrams a second; 0: all that there is. So
@@ -199,6 +200,8 @@ int main(int count, char** words) {
     load::flood_blindly(order, load::garbage(noise));
   } else if (order.kind == "mac1") {
     load::flood_blindly(order, load::initiations(order.key, noise));
+  } else if (order.kind == "mac2") {
+    load::flood_blindly(order, load::with_false_mac2(load::initiations(order.key, noise), noise));
   } else if (order.kind == "proven") {
     load::flood_proven(order, load::initiations(order.key, noise));
   } else {

@@ -52,4 +52,15 @@ inline std::vector<Initiation> initiations(const Key& receiver, std::mt19937_64&
   return messages;
 }
 
+// Every second one says that it has a cookie.
+inline std::vector<Initiation> with_false_mac2(std::vector<Initiation> messages,
+                                               std::mt19937_64& noise) {
+  for (std::size_t number = 0; number < messages.size(); number += 2) {
+    for (std::size_t at = mac2_at; at < initiation_bytes; ++at) {
+      messages[number][at] = static_cast<std::uint8_t>(noise());
+    }
+  }
+  return messages;
+}
+
 }  // namespace load

@@ -107,13 +107,16 @@ def test_port_that_was_taken_at_link_up_is_had_when_it_is_free(solo):
 
 @pytest.mark.ours
 def test_connections_leave_descriptors_for_the_sockets(lab, ours):
-    limited = Implementation("limited", "/usr/bin/prlimit", ["--nofile=100:100", ours.path])
+    limited = Implementation("limited", "/usr/bin/prlimit", ["--nofile=300:300", ours.path])
     daemon = lab.daemon(lab.space("limited"), limited).start()
     with contextlib.ExitStack() as stack:
         for _ in range(150):
             assert stack.enter_context(daemon.uapi.connect()).ask("get=1\n\n").errno == 0
         daemon.space.ip("link set wg0 up")
-        wait_for(lambda: len(udp_sockets(daemon.space)) == 2, "sockets beside the connections")
+        wait_for(lambda: len(daemon.space.run("ss", "-Hlun").out.splitlines()) == SOCKETS,
+                 "sockets beside the connections")
+        Wg(daemon.space, DEVICE).set("listen-port 5001")
+        assert len(daemon.space.run("ss", "-Hlun").out.splitlines()) == SOCKETS
         assert daemon.uapi.get().errno == 0
 
 

@@ -44,6 +44,7 @@ class Received {
     header.msg_flags = flags;
     wild.destination.ip.family = noise::Family::v6;  // of the slot's last datagram
     wild.ecn = 3;
+    wild.to_many = true;
     wild.stride_bytes = 9;
     return parse_received(header, 100, wild, kernel_drops);
   }
@@ -59,6 +60,7 @@ in_pktinfo v4_info() {
   in_pktinfo info{};
   info.ipi_ifindex = 3;
   info.ipi_spec_dst.s_addr = htonl(0x0a000002);
+  info.ipi_addr = info.ipi_spec_dst;
   return info;
 }
 in6_pktinfo v6_info() {
@@ -76,6 +78,7 @@ TEST(ReceivedMessage, WithoutPktinfoItHasNoDestinationAndIsTaken) {  // H8
   EXPECT_EQ(received.wild.destination.ip.family, noise::Family::none);
   EXPECT_EQ(received.wild.destination.interface_index, 0U);
   EXPECT_EQ(received.wild.ecn, 0);
+  EXPECT_FALSE(received.wild.to_many);
   EXPECT_EQ(received.wild.stride_bytes, 0U);
   EXPECT_EQ(received.kernel_drops, 5U);
 }
@@ -99,6 +102,22 @@ TEST(ReceivedMessage, AllThatTheKernelSaysIsRead) {
   EXPECT_EQ(sixth.wild.destination.interface_index, 4U);
   EXPECT_EQ(sixth.wild.ecn, 1);
   EXPECT_EQ(sixth.wild.stride_bytes, 61U) << "two bytes on some kernels";
+}
+
+TEST(ReceivedMessage, OneToManyIsKnownByItsDestination) {
+  in_pktinfo fourth = v4_info();
+  in6_pktinfo sixth = v6_info();
+  const auto is_to_many = [](int level, int type, const auto& info) {
+    Received received;
+    EXPECT_EQ(received.with(level, type, info).parse(), Parsed::ok);
+    return received.wild.to_many;
+  };
+  EXPECT_FALSE(is_to_many(IPPROTO_IP, IP_PKTINFO, fourth));
+  EXPECT_FALSE(is_to_many(IPPROTO_IPV6, IPV6_PKTINFO, sixth));
+  fourth.ipi_addr.s_addr = htonl(0x0a0000ff);
+  sixth.ipi6_addr.s6_addr[0] = 0xff;
+  EXPECT_TRUE(is_to_many(IPPROTO_IP, IP_PKTINFO, fourth));
+  EXPECT_TRUE(is_to_many(IPPROTO_IPV6, IPV6_PKTINFO, sixth));
 }
 
 TEST(ReceivedMessage, CutControlOrPayloadIsTruncated) {  // H8

