@@ -82,7 +82,7 @@ class Door {
   // Datagrams or trains of them, in one turn; of one socket, if others have something too.
   static constexpr std::size_t receives_max = 32;
   static constexpr std::size_t receives_min = 8;
-  static constexpr std::size_t sockets_max = 2 * (UdpGroup::queue_count + 1);
+  static constexpr std::size_t sockets_max = std::size_t{2} * (UdpGroup::queue_count + 1);
   // A flood begins with so many within a window, and ends with a window of fewer than a fifth.
   static constexpr Duration window = std::chrono::milliseconds{100};
   static constexpr std::uint64_t flood_begins = 500;

@@ -1,5 +1,8 @@
 #include "tun/udp_group.hpp"
 
+#include <array>
+#include <utility>
+
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/ip.h>
@@ -50,25 +53,31 @@ bool is_want(int error) noexcept {
   return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
+constexpr std::uint16_t load_byte = BPF_LD | BPF_B | BPF_ABS;
+constexpr std::uint16_t load_word = BPF_LD | BPF_W | BPF_ABS;  // big-endian
+constexpr std::uint16_t equal = BPF_JMP | BPF_JEQ | BPF_K;
+constexpr std::uint16_t at_least = BPF_JMP | BPF_JGE | BPF_K;
+constexpr unsigned byte = 8;
+static_assert(noise::IndexMark::bits == byte);
+static_assert(noise::DataLayout::receiver_index == noise::CookieReplyLayout::receiver_index);
+
+constexpr std::uint8_t from(std::uint8_t line, std::uint8_t to) noexcept {
+  return static_cast<std::uint8_t>(to - line - 1);
+}
+
+// Lines of the program.
+constexpr std::uint8_t index_early = 33;
+constexpr std::uint8_t index_late = 35;
+constexpr std::uint8_t junk = 48;
+using Program = std::array<sock_filter, junk + 1>;
+
 // The answer is a number of a socket in the group, in the order they were bound: those of the
 // shards, the door's queues, junk. Where a load fails it is the first.
-Status attach(int fd, std::uint32_t shard_count, noise::IndexMark mark, SourceHash hash) noexcept {
-  constexpr std::uint16_t load_byte = BPF_LD | BPF_B | BPF_ABS;
-  constexpr std::uint16_t load_word = BPF_LD | BPF_W | BPF_ABS;  // big-endian
-  constexpr std::uint16_t equal = BPF_JMP | BPF_JEQ | BPF_K;
-  constexpr std::uint16_t at_least = BPF_JMP | BPF_JGE | BPF_K;
-  constexpr unsigned byte = 8;
-  static_assert(noise::IndexMark::bits == byte);
-  constexpr auto from = [](std::uint8_t line, std::uint8_t to) {
-    return static_cast<std::uint8_t>(to - line - 1);
-  };
+Program steering(std::uint32_t shard_count, noise::IndexMark mark, SourceHash hash) noexcept {
   constexpr std::uint32_t mac2 = noise::InitiationLayout::mac2;
-  constexpr std::uint8_t index_early = 33;
-  constexpr std::uint8_t index_late = 35;
-  constexpr std::uint8_t junk = 48;
   // Receiver indices are little-endian: the shard is in the first byte, the mark is the last.
   // clang-format off
-  sock_filter program[] = {
+  return {{
       BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
       BPF_JUMP(at_least, noise::DataLayout::size_min, 0, from(1, junk)),
       BPF_STMT(load_byte, 0),
@@ -126,11 +135,12 @@ Status attach(int fd, std::uint32_t shard_count, noise::IndexMark mark, SourceHa
       BPF_STMT(BPF_RET | BPF_A, 0),
       // junk
       BPF_STMT(BPF_RET | BPF_K, shard_count + UdpGroup::queue_count),
-  };
+  }};
   // clang-format on
-  static_assert(std::extent_v<decltype(program)> == junk + 1);
-  static_assert(noise::DataLayout::receiver_index == noise::CookieReplyLayout::receiver_index);
-  const sock_fprog code{.len = std::size(program), .filter = program};
+}
+
+Status attach(int fd, Program program) noexcept {
+  const sock_fprog code{.len = std::size(program), .filter = program.data()};
   if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &code, sizeof code) != 0) {
     return fail(errno, "setsockopt(SO_ATTACH_REUSEPORT_CBPF): --shards needs Linux 4.5");
   }
@@ -146,8 +156,8 @@ Status UdpGroup::steer(noise::IndexMark mark) const noexcept {
     if (!hash) {
       return std::unexpected(hash.error());
     }
-    const Status attached =
-        fd < 0 ? Status{} : attach(fd, static_cast<std::uint32_t>(shard_count_), mark, *hash);
+    const auto shards = static_cast<std::uint32_t>(shard_count_);
+    const Status attached = fd < 0 ? Status{} : attach(fd, steering(shards, mark, *hash));
     if (!attached) {
       return attached;
     }
