@@ -165,7 +165,7 @@ void Interface::set_link(Link link) {
   });
   devices_up_ = link == Link::up;
   if (devices_up_) {
-    use_door();
+    open_door();
   } else {
     use_sockets(nullptr);
   }
@@ -209,13 +209,9 @@ bool Interface::review_sources(SourceWalk& walk, const RouteAsker& ask) {
 
 Result<Interface::Sockets> Interface::open_sockets(std::uint16_t port, std::uint32_t fwmark) const {
   Result<tun::UdpGroup> group =
-      tun::UdpGroup::open(shards_.shard_bits(), shards_.mark(), port, fwmark, runs_);
+      tun::UdpGroup::open_shards(shards_.shard_bits(), shards_.mark(), port, fwmark, runs_);
   if (!group) {
     return std::unexpected(group.error());
-  }
-  if (group->door().empty()) {
-    log_info(
-        "no sockets of their own for initiations, as before Linux 4.5: a flood costs throughput");
   }
   return std::make_unique<tun::UdpGroup>(std::move(*group));
 }
@@ -232,6 +228,9 @@ Result<Interface::Prepared> Interface::prepare(const SetRequest& request) {
     Result<Sockets> opened = open_sockets(port, fwmark);
     if (!opened) {
       return std::unexpected(opened.error());
+    }
+    if (const Status door = (*opened)->open_door(); !door) {
+      return std::unexpected(door.error());
     }
     prepared.sockets = std::move(*opened);
   } else if (sockets_ != nullptr && fwmark != sockets_->fwmark()) {
@@ -261,6 +260,7 @@ void Interface::commit(const SetRequest& request, Prepared prepared) {
     forget_sources();
   } else if (lacks_sockets()) {
     reopen_sockets();
+    open_door();
   }
 }
 
@@ -279,6 +279,27 @@ void Interface::use_sockets(Sockets sockets) {
 void Interface::use_door() {
   const bool reads = sockets_ != nullptr && devices_up_;
   shards_.door().set_sockets(reads ? sockets_.get() : nullptr);
+}
+
+// After the devices are up, as its sockets are many: what comes out of the interface at once, or
+// in, waits for the others only.
+void Interface::open_door() noexcept {
+  if (sockets_ == nullptr || !sockets_->door().empty()) {
+    use_door();
+    return;
+  }
+  const Status opened = sockets_->open_door();
+  use_door();
+  try {
+    if (!opened) {
+      log_error("initiations have no sockets of their own until the port changes: {}",
+                error_text(opened.error()));
+    } else if (sockets_->door().empty()) {
+      log_info("initiations have no sockets of their own, and a flood costs throughput: {}",
+               error_text(sockets_->no_door()));
+    }
+  } catch (const std::bad_alloc&) {  // NOLINT: not even the line can be written
+  }
 }
 
 Status Interface::try_sockets() {
@@ -305,6 +326,7 @@ void Interface::reopen_sockets() {
 // A failure was told when it was the first.
 void Interface::retry_sockets() {
   if (lacks_sockets() && try_sockets()) {
+    open_door();
     log_info("UDP sockets on port {}", listen_port_);
   }
 }

@@ -65,6 +65,7 @@ class Interface final : public ConfigTarget {
   void forget_sources();
   void use_sockets(Sockets sockets);
   void use_door();
+  void open_door() noexcept;
   [[nodiscard]] Status try_sockets();
   void reopen_sockets();
   [[nodiscard]] bool reserve(const SetRequest& request);

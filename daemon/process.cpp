@@ -20,7 +20,6 @@
 #include "daemon/setup_error.hpp"
 #include "daemon/stats_log.hpp"
 #include "tun/entropy.hpp"
-#include "tun/inlet.hpp"
 #include "tun/offload/probe.hpp"
 #include "tun/udp_group.hpp"
 
@@ -31,8 +30,6 @@ using boost::system::error_code;
 
 // Descriptors for configuration clients and for what the engines hold.
 constexpr rlim_t descriptors_wanted = 4096;
-// TUN, engines, netlink, timers, log; and the UDP sockets, twice while they change.
-constexpr rlim_t descriptors_of_ours = 64 + 4 * (tun::UdpGroup::queue_count + 1 + tun::shards_max);
 constexpr rlim_t sessions_min = 8;
 
 constexpr std::chrono::seconds sockets_interval{1};
@@ -46,11 +43,27 @@ std::uint32_t scope_of_interface(std::string_view name) noexcept {
   return ::if_nametoindex(terminated.data());
 }
 
-void raise_descriptor_limit() noexcept {
+// TUN, engines, netlink, timers, log; and the UDP sockets, which are there twice while they change.
+constexpr rlim_t descriptors_of_ours(rlim_t shards) noexcept {
+  const rlim_t sockets = 2 * (shards + tun::UdpGroup::door_count);
+  return 32 + 8 * shards + 2 * sockets;
+}
+
+void raise_descriptor_limit(rlim_t shards) {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < descriptors_wanted) {
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return;
+  }
+  if (limit.rlim_cur < descriptors_wanted) {
     limit.rlim_cur = std::min(limit.rlim_max, descriptors_wanted);
     static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
+  }
+  const rlim_t needed = descriptors_of_ours(shards) + sessions_min;
+  if (limit.rlim_cur < needed) {
+    fail_setup(
+        "RLIMIT_NOFILE is {}, and {} descriptors may be needed: raise it (ulimit -Hn, "
+        "LimitNOFILE=)",
+        limit.rlim_cur, needed);
   }
 }
 
@@ -67,11 +80,12 @@ void allow_own_priority() noexcept {
 }
 
 // Under the limit that was had, clients leave room for the sockets of the packets.
-UapiLimits uapi_limits() noexcept {
+UapiLimits uapi_limits(rlim_t shards) noexcept {
   UapiLimits limits;
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    const rlim_t room = std::max(limit.rlim_cur, descriptors_of_ours) - descriptors_of_ours;
+    const rlim_t ours = descriptors_of_ours(shards);
+    const rlim_t room = std::max(limit.rlim_cur, ours) - ours;
     limits.sessions_max = std::min<rlim_t>(limits.sessions_max, std::max(room, sessions_min));
   }
   return limits;
@@ -122,7 +136,8 @@ void Process::set_up() {
   // Looked up while files may be read.
   const std::optional<Account> account =
       options_.user.empty() ? std::nullopt : std::optional{find_account(options_.user)};
-  raise_descriptor_limit();
+  const rlim_t shards = rlim_t{1} << options_.shard_bits;
+  raise_descriptor_limit(shards);
   allow_own_priority();
   memory_unlocked_ = lock_memory();
   choose_crypto();
@@ -133,7 +148,7 @@ void Process::set_up() {
   give_up_privileges(account);
   start_shards();
   start_link_watch();
-  server_.emplace(io_, *interface_, scope_of_interface, uapi_limits());
+  server_.emplace(io_, *interface_, scope_of_interface, uapi_limits(shards));
   server_->start(socket_->fd());
   await_signal();
   sandbox_ = enter_sandbox(

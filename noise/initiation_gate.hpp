@@ -10,7 +10,7 @@
 
 namespace wgring::noise {
 
-// Of those without a cookie; with more there is load. The burst is what the kernel lets wait.
+// Of those without a cookie; with more there is load.
 inline constexpr std::int64_t cookieless_initiations_per_s = 1'000;
 
 // Knows of the device what everybody may know, its public key, the mark of its receiver indices,

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <time.h>
@@ -298,6 +297,7 @@ bool Door::receive_all() noexcept {
   std::size_t ready = look_for_more();
   const std::size_t share = std::max(receives_min, receives_max / std::max<std::size_t>(ready, 1));
   const std::uint64_t received_before = counters_.udp_received;
+  copies_ = 0;
   bool more = false;
   for (std::size_t left = receives_max / share; left > 0 && ready > 0;) {
     next_incoming_ = (next_incoming_ + 1) % incoming_.size();
@@ -311,7 +311,7 @@ bool Door::receive_all() noexcept {
   more = more || ready > 0;
   // A look that finds nothing is progress too.
   progress_.fetch_add(1, std::memory_order_relaxed);
-  note_arrivals(counters_.udp_received - received_before, more);
+  note_arrivals(counters_.udp_received - received_before - copies_, more);
   return more;
 }
 
@@ -387,7 +387,8 @@ bool Door::beside_data() const noexcept {
 // A datagram, or a train of them.
 void Door::judge_all(const noise::Wild& wild, int fd) noexcept {
   if (wild.to_many) {
-    return;  // the shards have it too
+    copies_ += 1;
+    return;
   }
   const std::uint32_t stride = noise::stride_of(wild);
   const Bytes bytes = wild.slot.bytes().first(wild.bytes);

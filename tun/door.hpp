@@ -82,7 +82,7 @@ class Door {
   // Datagrams or trains of them, in one turn; of one socket, if others have something too.
   static constexpr std::size_t receives_max = 32;
   static constexpr std::size_t receives_min = 8;
-  static constexpr std::size_t sockets_max = std::size_t{2} * (UdpGroup::queue_count + 1);
+  static constexpr std::size_t sockets_max = std::size_t{2} * UdpGroup::door_count;
   // A flood begins with so many within a window, and ends with a window of fewer than a fifth.
   static constexpr Duration window = std::chrono::milliseconds{100};
   static constexpr std::uint64_t flood_begins = 500;
@@ -149,7 +149,8 @@ class Door {
   EngineCounters counters_;
   FixedVector<Incoming, sockets_max> incoming_;  // the first thread changes it
   std::size_t next_incoming_ = 0;
-  std::uint32_t given_ = 0;  // in this batch, a bit for each shard
+  std::uint64_t copies_ = 0;  // in this turn, of what the shards have too
+  std::uint32_t given_ = 0;   // in this batch, a bit for each shard
   Now now_{};
   Instant window_began_{};
   std::uint64_t arrived_ = 0;  // in this window

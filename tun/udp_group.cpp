@@ -1,5 +1,6 @@
 #include "tun/udp_group.hpp"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -20,9 +21,7 @@ constexpr auto number_of(noise::MessageType type) noexcept {
   return static_cast<std::uint32_t>(type);
 }
 
-constexpr std::size_t door_count = UdpGroup::queue_count + 1;
-
-// What the door's queue is a hash of: two words of the IP header, each with a factor.
+// What the line at the door is a hash of: two words of the IP header, each with a factor.
 struct SourceHash {
   std::uint32_t at;
   std::uint32_t factor;
@@ -48,9 +47,9 @@ constexpr std::uint32_t ip_header(std::uint32_t offset) noexcept {
   return static_cast<std::uint32_t>(SKF_NET_OFF) + offset;
 }
 
-// It may be had another time, or by others.
-bool is_want(int error) noexcept {
-  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+// This kernel, or what keeps this process, does not have it: nothing will change that.
+bool is_missing(int error) noexcept {
+  return error == ENOPROTOOPT || error == EINVAL || error == EPERM || error == EACCES;
 }
 
 constexpr std::uint16_t load_byte = BPF_LD | BPF_B | BPF_ABS;
@@ -61,18 +60,19 @@ constexpr unsigned byte = 8;
 static_assert(noise::IndexMark::bits == byte);
 static_assert(noise::DataLayout::receiver_index == noise::CookieReplyLayout::receiver_index);
 
-constexpr std::uint8_t from(std::uint8_t line, std::uint8_t to) noexcept {
-  return static_cast<std::uint8_t>(to - line - 1);
+// A jump is over so many instructions.
+constexpr std::uint8_t from(std::uint8_t at, std::uint8_t to) noexcept {
+  return static_cast<std::uint8_t>(to - at - 1);
 }
 
-// Lines of the program.
+// Where they are in the program.
 constexpr std::uint8_t index_early = 33;
 constexpr std::uint8_t index_late = 35;
 constexpr std::uint8_t junk = 48;
 using Program = std::array<sock_filter, junk + 1>;
 
 // The answer is a number of a socket in the group, in the order they were bound: those of the
-// shards, the door's queues, junk. Where a load fails it is the first.
+// shards, the door's lines, junk. Where a load fails it is the first.
 Program steering(std::uint32_t shard_count, noise::IndexMark mark, SourceHash hash) noexcept {
   constexpr std::uint32_t mac2 = noise::InitiationLayout::mac2;
   // Receiver indices are little-endian: the shard is in the first byte, the mark is the last.
@@ -100,16 +100,16 @@ Program steering(std::uint32_t shard_count, noise::IndexMark mark, SourceHash ha
       BPF_STMT(load_word, mac2 + 12),
       BPF_STMT(BPF_ALU | BPF_OR | BPF_X, 0),
       BPF_JUMP(equal, 0, 1, 0),
-      BPF_STMT(BPF_LD | BPF_IMM, 1U << UdpGroup::queue_bits),
+      BPF_STMT(BPF_LD | BPF_IMM, UdpGroup::line_count),
       BPF_STMT(BPF_ST, 0),
-      // The queue.
+      // The line.
       BPF_STMT(load_word, ip_header(hash.at)),
       BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, hash.factor),
       BPF_STMT(BPF_MISC | BPF_TAX, 0),
       BPF_STMT(load_word, ip_header(hash.at + 4)),
       BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, hash.next_factor),
       BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),
-      BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 32 - UdpGroup::queue_bits),
+      BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 32 - UdpGroup::line_bits),
       BPF_STMT(BPF_LDX | BPF_MEM, 0),
       BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),
       BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, shard_count),
@@ -134,7 +134,7 @@ Program steering(std::uint32_t shard_count, noise::IndexMark mark, SourceHash ha
       BPF_STMT(BPF_ALU | BPF_AND | BPF_K, shard_count - 1),
       BPF_STMT(BPF_RET | BPF_A, 0),
       // junk
-      BPF_STMT(BPF_RET | BPF_K, shard_count + UdpGroup::queue_count),
+      BPF_STMT(BPF_RET | BPF_K, shard_count + 2 * UdpGroup::line_count),
   }};
   // clang-format on
 }
@@ -149,7 +149,7 @@ Status attach(int fd, Program program) noexcept {
 
 }  // namespace
 
-Status UdpGroup::steer(noise::IndexMark mark) const noexcept {
+Status UdpGroup::steer() const noexcept {
   for (const auto& [fd, family] : {std::pair{of(0).v4(), noise::Family::v4},  //
                                    std::pair{of(0).v6(), noise::Family::v6}}) {
     const Result<SourceHash> hash = draw_source_hash(family);
@@ -157,7 +157,7 @@ Status UdpGroup::steer(noise::IndexMark mark) const noexcept {
       return std::unexpected(hash.error());
     }
     const auto shards = static_cast<std::uint32_t>(shard_count_);
-    const Status attached = fd < 0 ? Status{} : attach(fd, steering(shards, mark, *hash));
+    const Status attached = fd < 0 ? Status{} : attach(fd, steering(shards, mark_, *hash));
     if (!attached) {
       return attached;
     }
@@ -167,33 +167,40 @@ Status UdpGroup::steer(noise::IndexMark mark) const noexcept {
 
 int UdpGroup::next_buffer_bytes() const noexcept {
   // A hundred initiations: there are many such, and an answer that comes late is none.
-  constexpr int queue_bytes = 64 * 1024;
+  constexpr int line_bytes = 64 * 1024;
   constexpr int junk_bytes = 1024 * 1024;
   const std::size_t next = pairs_.size();
-  return next < shard_count_                 ? UdpPair::usual_buffer_bytes
-         : next < shard_count_ + queue_count ? queue_bytes
-                                             : junk_bytes;
+  return next < shard_count_                    ? UdpPair::usual_buffer_bytes
+         : next < shard_count_ + 2 * line_count ? line_bytes
+                                                : junk_bytes;
 }
 
 // On an error the pairs that there are by then stay.
-Status UdpGroup::grow(noise::IndexMark mark, std::uint32_t fwmark, ReceiveRuns runs) {
+Status UdpGroup::grow(std::size_t count) {
   // Only now: had it been shared from the start, another program's port might be ours as well.
   if (const Status shared = pairs_.front().share(); !shared) {
     return shared;
   }
-  while (pairs_.size() < shard_count_ + door_count) {
-    Result<UdpPair> pair = UdpPair::join(pairs_.front(), fwmark, runs, next_buffer_bytes());
+  while (pairs_.size() < count) {
+    Result<UdpPair> pair = UdpPair::join(pairs_.front(), fwmark(), runs_, next_buffer_bytes());
     if (!pair) {
       return std::unexpected(pair.error());
     }
     pairs_.push_back(std::move(*pair));
+    // As soon as there are two of which the kernel might choose the wrong one. A number beyond
+    // those that there are is none, and the kernel takes any.
+    if (pairs_.size() == std::max<std::size_t>(shard_count_, 2)) {
+      if (const Status steered = steer(); !steered) {
+        return steered;
+      }
+    }
   }
-  return steer(mark);
+  return {};
 }
 
-Result<UdpGroup> UdpGroup::open(std::uint32_t shard_bits, noise::IndexMark mark, std::uint16_t port,
-                                std::uint32_t fwmark, ReceiveRuns runs) {
-  UdpGroup group;
+Result<UdpGroup> UdpGroup::open_shards(std::uint32_t shard_bits, noise::IndexMark mark,
+                                       std::uint16_t port, std::uint32_t fwmark, ReceiveRuns runs) {
+  UdpGroup group(mark, runs);
   group.shard_count_ = std::size_t{1} << shard_bits;
   group.pairs_.reserve(group.shard_count_ + door_count);
   Result<UdpPair> first = UdpPair::open(port, fwmark, runs);
@@ -201,11 +208,31 @@ Result<UdpGroup> UdpGroup::open(std::uint32_t shard_bits, noise::IndexMark mark,
     return std::unexpected(first.error());
   }
   group.pairs_.push_back(std::move(*first));
-  if (const Status grown = group.grow(mark, fwmark, runs); !grown) {
-    if (group.shard_count_ > 1 || is_want(grown.error().errno_value)) {
+  if (group.shard_count_ > 1) {
+    if (const Status grown = group.grow(group.shard_count_); !grown) {
       return std::unexpected(grown.error());
     }
-    group.pairs_.resize(1);
+  }
+  return group;
+}
+
+Status UdpGroup::open_door() {
+  const Status grown = grow(shard_count_ + door_count);
+  if (grown) {
+    return grown;
+  }
+  pairs_.resize(shard_count_);
+  no_door_ = grown.error();
+  return is_missing(no_door_.errno_value) ? Status{} : grown;
+}
+
+Result<UdpGroup> UdpGroup::open(std::uint32_t shard_bits, noise::IndexMark mark, std::uint16_t port,
+                                std::uint32_t fwmark, ReceiveRuns runs) {
+  Result<UdpGroup> group = open_shards(shard_bits, mark, port, fwmark, runs);
+  if (group) {
+    if (const Status opened = group->open_door(); !opened) {
+      return std::unexpected(opened.error());
+    }
   }
   return group;
 }

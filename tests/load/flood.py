@@ -2,7 +2,7 @@
 
     left      eth0 10.0.0.1 ---- wire ---- eth0 10.0.0.2  right, the victim: receives one TCP stream
     flooder   eth0 10.1.0.3 ---- wire ---- eth1 10.1.0.2
-    newcomer  eth0 10.2.0.4 ---- wire ---- eth2 10.2.0.2  several daemons, unknown until they ask
+    newN      eth0 10.2.N.4 ---- wire ---- eth1N 10.2.N.2  four daemons, unknown until they ask
 
 throughput  what right's TUN gets in a window, for each kind of flood in turn, round by round
 newcomers   initiations that fresh peers need until they have a session, flood and TCP going on:
@@ -30,7 +30,7 @@ from load.counters import Counted, counters
 
 SETTLE_S = 1.0
 FLOWING_BYTES = 1_000_000
-NEWCOMER_PORT, NEWCOMERS = 1100, 4
+NEWCOMERS = 4
 PACES_MBITS = (0, 100)  # of the stream beside newcomers; 0: as fast as it goes
 INITIATIONS_MAX = 3  # the first and two retries
 NEWCOMER_WAIT_S = 25
@@ -86,18 +86,27 @@ class Newcomers:
     """Daemons of ours that the victim learns of when they are to begin."""
 
     def __init__(self, lab: Lab, victim):
-        self.victim, self.space = victim, lab.space("newcomer")
-        self.space.wire(victim.space, "eth0", "eth2")
-        self.space.address("eth0", "10.2.0.4/24")
-        victim.space.address("eth2", "10.2.0.2/24")
+        self.victim, self.daemons = victim, []
         path = contestants.ours("ours-epoll").implementation.path
         program = Implementation("newcomer", path, ["--engine=epoll"], {"LOG_LEVEL": "debug"})
-        self.daemons = [lab.daemon(self.space, program, f"wg{number}")
-                        for number in range(NEWCOMERS)]
-        for number, daemon in enumerate(self.daemons):
+        for number in range(NEWCOMERS):
+            space, wire = lab.space(f"new{number}"), f"eth1{number}"
+            space.wire(victim.space, "eth0", wire)
+            space.address("eth0", f"10.2.{number}.4/24")
+            victim.space.address(wire, f"{self.near(number)}/24")
+            daemon = lab.daemon(space, program, DEVICE)
             daemon.start()
-            Wg(self.space, daemon.ifname).set(f"listen-port {NEWCOMER_PORT + number}")
-            self.space.ip(f"link set {daemon.ifname} up")
+            space.ip(f"link set {DEVICE} up")
+            self.daemons.append(daemon)
+
+    @staticmethod
+    def near(number):
+        """The victim's address at the wire to that one."""
+        return f"10.2.{number}.2"
+
+    @staticmethod
+    def wg(daemon):
+        return Wg(daemon.space, daemon.ifname)
 
     def arrive(self):
         """Initiations that each needed; None for one that has no session in time."""
@@ -111,21 +120,21 @@ class Newcomers:
                     needed[number] = self.asked(daemon) - asked_before[number]
             time.sleep(0.1)
         for number, daemon in enumerate(self.daemons):
-            Wg(self.space, daemon.ifname).set(f"peer {self.victim.key.public} remove")
+            self.wg(daemon).set(f"peer {self.victim.key.public} remove")
             self.victim.wg.set(f"peer {keys[number]} remove")
         return [needed.get(number) for number in range(len(self.daemons))]
 
     def begin(self, number, daemon):
         """A fresh key each time: nothing of an earlier session or cookie helps."""
-        wg, key = Wg(self.space, daemon.ifname), Key()
+        wg, key = self.wg(daemon), Key()
         wg.set_private_key(key.private)
         self.victim.wg.set(f"peer {key.public} allowed-ips 192.168.242.{number + 1}/32")
-        wg.set(f"peer {self.victim.key.public} endpoint 10.2.0.2:{self.victim.port} "
+        wg.set(f"peer {self.victim.key.public} endpoint {self.near(number)}:{self.victim.port} "
                "persistent-keepalive 1")
         return key.public
 
     def view(self, daemon):
-        return Wg(self.space, daemon.ifname).peer(self.victim.key.public)
+        return self.wg(daemon).peer(self.victim.key.public)
 
     @staticmethod
     def asked(daemon):

@@ -20,6 +20,14 @@ Instant Network::arrival_time(const Datagram& datagram) {
   return at;
 }
 
+Instant Network::held_until() const noexcept {
+  Instant latest{};
+  for (const auto& [host, at] : last_arrival_) {
+    latest = std::max(latest, at);
+  }
+  return latest;
+}
+
 void Network::corrupt(Datagram& datagram) {
   datagram.genuine = false;
   const std::size_t at = random_.below(datagram.bytes.size());

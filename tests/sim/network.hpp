@@ -50,6 +50,9 @@ class Network {
     return datagram;
   }
 
+  // When the last that was sent arrives: where order is kept, what is sent next is behind it.
+  [[nodiscard]] Instant held_until() const noexcept;
+
   Weather weather;
   // Says false for a datagram that the link shall take. Empty: all pass.
   std::function<bool(const Datagram&)> filter;

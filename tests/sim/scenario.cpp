@@ -9,7 +9,6 @@ using namespace std::chrono_literals;
 using noise::Family;
 
 constexpr std::size_t heard_max = 64;
-constexpr Duration clog_max = 20s;
 constexpr std::uint16_t moving_number = 200;  // tunnel addresses from here on change owners
 constexpr std::uint16_t moving_numbers = 4;
 constexpr std::uint16_t unrouted_number = 999;
@@ -113,7 +112,9 @@ ScenarioResult Scenario::run() {
 
 void Scenario::heal() {
   world_.network.weather = {.delay_min = 1ms, .delay_max = 20ms};
-  world_.run_for(clog_max);  // where order is kept, all wait for what was held up
+  if (const Instant held_until = world_.network.held_until(); held_until > world_.now()) {
+    world_.run_until(held_until);
+  }
   world_.deadline_slack = {};
   for (std::size_t i = 0; i < world_.host_count(); ++i) {
     Host& host = world_.host(i);
@@ -131,7 +132,7 @@ void Scenario::heal() {
   });
 }
 
-// Half a minute is for retries and the 15 s timer; after it nothing may be lost.
+// Some twenty seconds are for retries and the 15 s timer; after them nothing may be lost.
 void Scenario::expect_recovery() {
   constexpr int seconds = 45;
   constexpr int grace = 35;
@@ -147,7 +148,7 @@ void Scenario::expect_recovery() {
         must_arrive.push_back(number);
       }
     });
-    world_.run_for(900ms);
+    world_.run_for(600ms);
   }
   world_.run_for(1s);
   for (const std::uint32_t number : must_arrive) {
@@ -281,7 +282,7 @@ void Scenario::weather() {
 }
 
 void Scenario::clog() {
-  world_.network.weather.clogged_until = world_.now() + random_.between(100ms, clog_max);
+  world_.network.weather.clogged_until = world_.now() + random_.between(100ms, 20s);
 }
 
 void Scenario::rebind() {

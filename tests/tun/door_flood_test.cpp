@@ -11,10 +11,14 @@
 namespace wgring::tun::test {
 namespace {
 
-class DoorFloodTest : public DoorTest {};
+class DoorFloodTest : public DoorTest {
+ protected:
+  // Beside data.
+  void begin_flood();
+};
 
-// Lines that are always full do not make the others wait: each is served in its turn.
-TEST_F(DoorFloodTest, AFloodFromManyDoesNotHoldUpWhoHasAMac2) {
+// The others: those with a mac2.
+TEST_F(DoorFloodTest, LinesThatAreAlwaysFullDoNotStarveOthers) {
   const std::uint16_t port = group->port();
   std::vector<std::unique_ptr<Peer>> crowd;
   for (int i = 0; i < 100; ++i) {
@@ -42,8 +46,11 @@ TEST_F(DoorFloodTest, AFloodFromManyDoesNotHoldUpWhoHasAMac2) {
 TEST_F(DoorFloodTest, AFloodFromOneAddressKeepsFewOthersOut) {
   door->set_sockets(nullptr);
   const Peer flooder("127.0.0.1");
+  std::string message = initiation(0);
+  message[noise::InitiationLayout::mac1] =
+      static_cast<char>(message[noise::InitiationLayout::mac1] ^ 1);
   for (std::uint32_t i = 0; i < 5000; ++i) {
-    flooder.send("127.0.0.1", group->port(), std::string(noise::InitiationLayout::size, '\1'));
+    flooder.send("127.0.0.1", group->port(), message);
   }
   constexpr std::uint32_t strangers = 64;
   for (std::uint32_t i = 0; i < strangers; ++i) {
@@ -51,7 +58,7 @@ TEST_F(DoorFloodTest, AFloodFromOneAddressKeepsFewOthersOut) {
     peer.send("127.0.0.1", group->port(), initiation(i));
   }
   door->set_sockets(group.get());
-  EXPECT_EQ(taken(strangers / 2).size(), strangers / 2);
+  EXPECT_GE(taken(strangers * 3 / 4).size(), strangers * 3 / 4);
 }
 
 TEST_F(DoorFloodTest, AFloodIsReadAndEnds) { flood(); }
@@ -164,22 +171,26 @@ TEST_F(DoorFloodTest, CallsAreServedWhileAFloodIsReadBesideData) {
   EXPECT_TRUE(wait_for([&] { return stats().engine.strangers_received > 20'000; }));
 }
 
-TEST_F(DoorFloodTest, AFloodBesideDataEndsAndNobodyWakes) {
+// Until the second thread reads it.
+void DoorFloodTest::begin_flood() {
   inlet.set_data_until(Instant::max());
   const Peer peer("127.0.0.1");
   const int before = sleeps_of("wgring-flood");
-  for (std::uint32_t i = 0; i < 5000; ++i) {
-    peer.send("127.0.0.1", group->port(), initiation(i));
-  }
-  EXPECT_TRUE(wait_for([&] { return sleeps_of("wgring-flood") > before; })) << "it was one";
+  ASSERT_TRUE(wait_for([&] {
+    for (std::uint32_t number = 0; number < 500; ++number) {
+      peer.send("127.0.0.1", group->port(), initiation(number));
+    }
+    return sleeps_of("wgring-flood") > before;
+  }));
+}
+
+TEST_F(DoorFloodTest, AFloodBesideDataEndsAndNobodyWakes) {
+  begin_flood();
   EXPECT_TRUE(wait_for([] { return neither_wakes(); }));
 }
 
 TEST_F(DoorFloodTest, AFloodEndsWithItsSockets) {
-  const Peer peer("127.0.0.1");
-  for (std::uint32_t i = 0; i < 5000; ++i) {
-    peer.send("127.0.0.1", group->port(), initiation(i));
-  }
+  begin_flood();
   door->set_sockets(nullptr);
   EXPECT_TRUE(wait_for([] { return neither_wakes(); }));
 }

@@ -7,8 +7,10 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/udp.h>
+#include <sys/resource.h>
 
 #include "crypto/self_test.hpp"
+#include "denied.hpp"
 #include "noise/messages.hpp"
 #include "space.hpp"
 
@@ -23,11 +25,11 @@ class UdpGroupTest : public SpaceTest {
   static void SetUpTestSuite() { ASSERT_TRUE(crypto::initialise()); }
 };
 
-constexpr int door = 1 << bits;  // its first queue
-constexpr int lanes = 1 << UdpGroup::queue_bits;
-constexpr int junk = door + static_cast<int>(UdpGroup::queue_count);
+constexpr int door = 1 << bits;  // its first line
+constexpr int lines = static_cast<int>(UdpGroup::line_count);
+constexpr int junk = door + 2 * lines;
 
-bool is_queue(int place) { return place >= door && place < junk; }
+bool is_line(int place) { return place >= door && place < junk; }
 
 // Which shard's socket got the one datagram that is on its way, or which of the door; -1: none.
 int arrived(const UdpGroup& group, bool v6) {
@@ -75,7 +77,7 @@ TEST_F(UdpGroupTest, AnswersAndDataGoToTheShardTheirIndexNames) {
       EXPECT_EQ(where(message(noise::MessageType::cookie_reply, 64, 4, index)), shard);
       EXPECT_EQ(where(message(noise::MessageType::data, 32, 4, index)), shard);
       EXPECT_EQ(where(message(noise::MessageType::data, 1452, 4, index)), shard);
-      EXPECT_TRUE(is_queue(where(message(noise::MessageType::initiation, 148, 4, index))));
+      EXPECT_TRUE(is_line(where(message(noise::MessageType::initiation, 148, 4, index))));
       for (const std::uint32_t forged : {index ^ 0x0100'0000U, index ^ 0x8000'0000U}) {
         EXPECT_EQ(where(message(noise::MessageType::response, 92, 8, forged)), junk);
         EXPECT_EQ(where(message(noise::MessageType::cookie_reply, 64, 4, forged)), junk);
@@ -122,7 +124,7 @@ TEST_F(UdpGroupTest, AllSendFromTheOnePort) {
     EXPECT_EQ(group->of(i).port(), group->port());
     EXPECT_EQ(group->of(i).fwmark(), 0x51U);
   }
-  ASSERT_EQ(group->door().size(), UdpGroup::queue_count + 1);
+  ASSERT_EQ(group->door().size(), UdpGroup::door_count);
   for (const UdpPair& pair : group->door()) {
     EXPECT_EQ(pair.port(), group->port());
     EXPECT_EQ(pair.fwmark(), 0x51U);
@@ -132,9 +134,9 @@ TEST_F(UdpGroupTest, AllSendFromTheOnePort) {
 
 std::string initiation() { return message(noise::MessageType::initiation, 148, 4, 1); }
 
-TEST_F(UdpGroupTest, AStrangersQueueIsThatOfItsAddress) {
+TEST_F(UdpGroupTest, AStrangersLineIsThatOfItsAddress) {
   std::mt19937 random{11};
-  std::array<int, UdpGroup::queue_count> found{};
+  std::array<int, 2 * UdpGroup::line_count> found{};
   const auto group = UdpGroup::open(bits, mark, 0, 0);
   ASSERT_TRUE(group) << group.error().what;
   for (int i = 0; i < 400; ++i) {
@@ -148,21 +150,21 @@ TEST_F(UdpGroupTest, AStrangersQueueIsThatOfItsAddress) {
       peer.send(round == 0 ? "127.0.0.1" : "127.9.8.7", group->port(),
                 round == 0 ? initiation() : initiation() + initiation());
       const int place = arrived(*group, false);
-      ASSERT_TRUE(is_queue(place));
+      ASSERT_TRUE(is_line(place));
       ASSERT_TRUE(round == 0 || place == first) << text.data();
       first = place;
     }
     found[static_cast<std::size_t>(first - door)] += 1;
   }
-  const std::span<const int> queues{found};
-  for (const int count : queues.first(lanes)) {
+  const std::span<const int> counts{found};
+  for (const int count : counts.first(lines)) {
     EXPECT_GT(count, 0);
     EXPECT_LT(count, 100);
   }
-  EXPECT_EQ(std::ranges::max(queues.subspan(lanes)), 0);
+  EXPECT_EQ(std::ranges::max(counts.subspan(lines)), 0);
 }
 
-TEST_F(UdpGroupTest, WhoHasAMac2HasQueuesOfItsOwn) {
+TEST_F(UdpGroupTest, WhoHasAMac2HasLinesOfItsOwn) {
   const auto group = UdpGroup::open(bits, mark, 0, 0);
   ASSERT_TRUE(group) << group.error().what;
   const Peer peer("127.0.0.1");
@@ -171,20 +173,20 @@ TEST_F(UdpGroupTest, WhoHasAMac2HasQueuesOfItsOwn) {
     return arrived(*group, false);
   };
   const int without = where(initiation());
-  ASSERT_LT(without, door + lanes);
+  ASSERT_LT(without, door + lines);
   for (std::size_t at = noise::InitiationLayout::mac2; at < noise::InitiationLayout::size; ++at) {
     std::string text = initiation();
     text[at] = '\x80';
-    EXPECT_EQ(where(text), without + lanes) << at;
+    EXPECT_EQ(where(text), without + lines) << at;
   }
   std::string mac1 = initiation();
   mac1[noise::InitiationLayout::mac2 - 1] = '\1';
   EXPECT_EQ(where(mac1), without);
 }
 
-TEST_F(UdpGroupTest, OfIPv6TheQueueIsThatOfThe64) {
-  run("ip addr add fd00:1:2:3::1/64 dev lo nodad");
-  std::array<int, UdpGroup::queue_count> found{};
+TEST_F(UdpGroupTest, OfIPv6TheLineIsThatOfThe64) {
+  add_v6("lo", "fd00:1:2:3::1");
+  std::array<int, 2 * UdpGroup::line_count> found{};
   for (int subnet = 0; subnet < 100; ++subnet) {
     run("ip addr add fd00:1:" + std::to_string(subnet * 37) + "::1/64 dev lo nodad");
     run("ip addr add fd00:1:" + std::to_string(subnet * 37) + ":0:ab:cd:1:2/64 dev lo nodad");
@@ -197,7 +199,7 @@ TEST_F(UdpGroupTest, OfIPv6TheQueueIsThatOfThe64) {
       const Peer peer(("fd00:1:" + std::to_string(subnet * 37) + host).c_str());
       peer.send("fd00:1:2:3::1", group->port(), initiation());
       const int place = arrived(*group, true);
-      ASSERT_TRUE(is_queue(place));
+      ASSERT_TRUE(is_line(place));
       ASSERT_TRUE(first < 0 || place == first) << subnet;
       first = place;
     }
@@ -206,7 +208,7 @@ TEST_F(UdpGroupTest, OfIPv6TheQueueIsThatOfThe64) {
   EXPECT_GT(std::ranges::count_if(found, [](int count) { return count > 0; }), 2);
 }
 
-TEST_F(UdpGroupTest, WhichQueueIsASecretOfTheGroup) {
+TEST_F(UdpGroupTest, WhichLineIsASecretOfTheGroup) {
   std::set<int> places;
   for (int i = 0; i < 20; ++i) {
     const auto group = UdpGroup::open(bits, mark, 0, 0);
@@ -242,19 +244,49 @@ TEST_F(UdpGroupTest, OneShardHasADoorToo) {
       char byte = 0;
       return ::poll(&at, 1, 2000) == 1 && ::recv(at.fd, &byte, 1, MSG_DONTWAIT) == 1;
     };
-    const auto strangers = [&] {
-      return std::ranges::count_if(group->door(), [&](const UdpPair& pair) {
-        char byte = 0;
-        return ::recv(v6 ? pair.v6() : pair.v4(), &byte, 1, MSG_DONTWAIT) == 1;
-      });
-    };
-    peer.send(address, group->port(), initiation());  // loopback: it is there on return
-    EXPECT_EQ(strangers(), 1);
+    peer.send(address, group->port(), initiation());
+    std::array<pollfd, UdpGroup::door_count> strangers{};
+    for (std::size_t i = 0; i < strangers.size(); ++i) {
+      const UdpPair& pair = group->door()[i];
+      strangers[i] = {.fd = v6 ? pair.v6() : pair.v4(), .events = POLLIN, .revents = 0};
+    }
+    EXPECT_EQ(::poll(strangers.data(), strangers.size(), 2000), 1);
     EXPECT_TRUE(
         gets(group->of(0), message(noise::MessageType::response, 92, 8, mark.put_on(0xffffffffU))));
     EXPECT_TRUE(
         gets(group->of(0), message(noise::MessageType::data, 32, 4, mark.put_on(0xffffffffU))));
   }
+}
+
+TEST_F(UdpGroupTest, WhereProgramsAreRefusedOneShardGetsAll) {
+  const Denied programs{.call = SYS_setsockopt,
+                        .error = ENOPROTOOPT,
+                        .any_argument = false,
+                        .argument = SO_ATTACH_REUSEPORT_CBPF,
+                        .argument_number = 2};
+  with_denied(programs, [] {
+    const auto group = UdpGroup::open(0, mark, 0, 0);
+    ASSERT_TRUE(group) << group.error().what;
+    EXPECT_TRUE(group->door().empty());
+    EXPECT_EQ(group->no_door().errno_value, ENOPROTOOPT);
+    const Peer peer("127.0.0.1");
+    peer.send("127.0.0.1", group->port(), initiation());
+    pollfd at{.fd = group->of(0).v4(), .events = POLLIN, .revents = 0};
+    EXPECT_EQ(::poll(&at, 1, 2000), 1);
+    EXPECT_EQ(UdpGroup::open(bits, mark, 0, 0).error().errno_value, ENOPROTOOPT);
+  });
+}
+
+TEST_F(UdpGroupTest, WantOfDescriptorsIsNoMissingDoor) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const Fd next{::dup(0)};
+  const rlimit few{.rlim_cur = static_cast<rlim_t>(next.get()) + 20, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const auto group = UdpGroup::open(0, mark, 0, 0);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_FALSE(group);
+  EXPECT_EQ(group.error().errno_value, EMFILE);
 }
 
 // The kernel asks any of them whether datagrams may be joined.
