@@ -171,7 +171,7 @@ int UdpGroup::next_buffer_bytes() const noexcept {
   constexpr int junk_bytes = 1024 * 1024;
   const std::size_t next = pairs_.size();
   return next < shard_count_                    ? UdpPair::usual_buffer_bytes
-         : next < shard_count_ + 2 * line_count ? line_bytes
+         : next < shard_count_ + door_count - 1 ? line_bytes
                                                 : junk_bytes;
 }
 

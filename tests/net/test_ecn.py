@@ -105,7 +105,7 @@ def test_traffic_class_of_each_type_of_message(lab, each_engine, outer):
     """Handshakes are AF41, as in the kernel's module; cookie replies and data carry nothing."""
     world = InBothFamilies(lab, each_engine, outer)
     noise = with_macs(bytes([INITIATION, 0, 0, 0]) + os.urandom(112), world.peer.remote_public)
-    with Capture(world.far, "eth0", lab.directory / "wire.pcap") as capture:
+    with Capture(world.far, "eth0", lab.directory / "wire.pcap", snaplen=256) as capture:
         world.wg.set(f"peer {world.far_public} endpoint {world.endpoint()} persistent-keepalive 1")
         world.peer.respond()
         world.peer.receive(DATA)
