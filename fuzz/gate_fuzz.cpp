@@ -213,8 +213,7 @@ class Stage {
     const std::size_t whose = (macs & 1U) == 0 ? source : amount % sources;
     CookieJar& jar = jars_[whose];
     Initiation message = make(jar);
-    const bool has_cookie =
-        given_[whose].secret != 0 && now_ - given_[whose].at < 115s;
+    const bool has_cookie = given_[whose].secret != 0 && now_ - given_[whose].at < 115s;
     const bool right_mac1 = (macs & 6U) != 6;
     const bool right_mac2 = (macs & 24U) != 24;
     message[InitiationLayout::mac1 + amount % 16U] ^= right_mac1 ? 0 : 1;
