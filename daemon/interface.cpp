@@ -163,8 +163,7 @@ void Interface::set_link(Link link) {
   shards_.call_each([link](tun::ShardContext& context) {
     context.device.set_link(link == Link::up, context.now, context.outbox);
   });
-  devices_up_ = link == Link::up;
-  if (devices_up_) {
+  if (link == Link::up) {
     open_door();
   } else {
     use_sockets(nullptr);
@@ -272,24 +271,17 @@ void Interface::use_sockets(Sockets sockets) {
     });
   }
   sockets_.swap(sockets);
-  use_door();
-}
-
-// Who comes before the devices are up would be turned away: until then they wait in its buffer.
-void Interface::use_door() {
-  const bool reads = sockets_ != nullptr && devices_up_;
-  shards_.door().set_sockets(reads ? sockets_.get() : nullptr);
+  shards_.door().set_sockets(sockets_.get());
 }
 
 // After the devices are up, as its sockets are many: what comes out of the interface at once, or
 // in, waits for the others only.
 void Interface::open_door() noexcept {
   if (sockets_ == nullptr || !sockets_->door().empty()) {
-    use_door();
     return;
   }
   const Status opened = sockets_->open_door();
-  use_door();
+  shards_.door().set_sockets(sockets_.get());
   try {
     if (!opened) {
       log_error("initiations have no sockets of their own until the port changes: {}",

@@ -64,7 +64,6 @@ class Interface final : public ConfigTarget {
   void commit(const SetRequest& request, Prepared prepared);
   void forget_sources();
   void use_sockets(Sockets sockets);
-  void use_door();
   void open_door() noexcept;
   [[nodiscard]] Status try_sockets();
   void reopen_sockets();
@@ -79,7 +78,6 @@ class Interface final : public ConfigTarget {
   tun::ReceiveRuns runs_;
   Sockets sockets_;
   Link link_ = Link::down;
-  bool devices_up_ = false;        // they were told of it
   std::uint16_t listen_port_ = 0;  // 0: none chosen yet
   std::uint32_t fwmark_ = 0;
   std::uint64_t removals_ = 0;

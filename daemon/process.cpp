@@ -49,22 +49,25 @@ constexpr rlim_t descriptors_of_ours(rlim_t shards) noexcept {
   return 32 + 8 * shards + 2 * sockets;
 }
 
-void raise_descriptor_limit(rlim_t shards) {
+// What is left for clients under the limit that was had.
+rlim_t raise_descriptor_limit(rlim_t shards) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-    return;
+    return descriptors_wanted;
   }
-  if (limit.rlim_cur < descriptors_wanted) {
-    limit.rlim_cur = std::min(limit.rlim_max, descriptors_wanted);
-    static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
+  const rlimit wanted{.rlim_cur = std::min(limit.rlim_max, descriptors_wanted),
+                      .rlim_max = limit.rlim_max};
+  if (limit.rlim_cur < wanted.rlim_cur && ::setrlimit(RLIMIT_NOFILE, &wanted) == 0) {
+    limit = wanted;
   }
-  const rlim_t needed = descriptors_of_ours(shards) + sessions_min;
-  if (limit.rlim_cur < needed) {
+  const rlim_t ours = descriptors_of_ours(shards);
+  if (limit.rlim_cur < ours + sessions_min) {
     fail_setup(
         "RLIMIT_NOFILE is {}, and {} descriptors may be needed: raise it (ulimit -Hn, "
         "LimitNOFILE=)",
-        limit.rlim_cur, needed);
+        limit.rlim_cur, ours + sessions_min);
   }
+  return limit.rlim_cur - ours;
 }
 
 // So that the thread of floods may come back from SCHED_IDLE (tun/door): to the priority that we
@@ -77,18 +80,6 @@ void allow_own_priority() noexcept {
   }
   const rlimit wanted{.rlim_cur = own, .rlim_max = std::max(limit.rlim_max, own)};
   static_cast<void>(::setrlimit(RLIMIT_NICE, &wanted));
-}
-
-// Under the limit that was had, clients leave room for the sockets of the packets.
-UapiLimits uapi_limits(rlim_t shards) noexcept {
-  UapiLimits limits;
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    const rlim_t ours = descriptors_of_ours(shards);
-    const rlim_t room = std::max(limit.rlim_cur, ours) - ours;
-    limits.sessions_max = std::min<rlim_t>(limits.sessions_max, std::max(room, sessions_min));
-  }
-  return limits;
 }
 
 bool is_ignored(int signal) noexcept {
@@ -136,8 +127,9 @@ void Process::set_up() {
   // Looked up while files may be read.
   const std::optional<Account> account =
       options_.user.empty() ? std::nullopt : std::optional{find_account(options_.user)};
-  const rlim_t shards = rlim_t{1} << options_.shard_bits;
-  raise_descriptor_limit(shards);
+  UapiLimits limits;
+  limits.sessions_max = std::min<rlim_t>(limits.sessions_max,
+                                         raise_descriptor_limit(rlim_t{1} << options_.shard_bits));
   allow_own_priority();
   memory_unlocked_ = lock_memory();
   choose_crypto();
@@ -148,7 +140,7 @@ void Process::set_up() {
   give_up_privileges(account);
   start_shards();
   start_link_watch();
-  server_.emplace(io_, *interface_, scope_of_interface, uapi_limits(shards));
+  server_.emplace(io_, *interface_, scope_of_interface, limits);
   server_->start(socket_->fd());
   await_signal();
   sandbox_ = enter_sandbox(
