@@ -1,12 +1,13 @@
 """The flooder in a space of its own, wired to the end that it floods.
 
-    right    eth1 10.1.0.2  -------- veth --------  eth0 10.1.0.3  flooder
+    right    eth1 10.1.0.2, fd01::2  ---- veth ----  eth0 10.1.0.3, fd01::3  flooder
 
-Its sources are spoofed (11.0.0.0 and up); what right answers goes back over the same wire, to
+Its sources are spoofed (from 11.0.0.0 and fd0b:b00::/64 on); what right answers goes back over the same wire, to
 an address of Ethernet that nobody has there: it is on its way to somebody else.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import subprocess
@@ -15,18 +16,29 @@ from lab.run import LabError, kill_group
 from peers.build import ROOT
 
 DEFAULT_PROGRAM = "build/dev/tests/load/load_flooder"
-VICTIM, ATTACKER = "10.1.0.2", "10.1.0.3"
+VICTIM, ATTACKER = {4: "10.1.0.2", 6: "fd01::2"}, {4: "10.1.0.3", 6: "fd01::3"}
 ELSEWHERE = "02:00:5e:10:00:01"
 NOWHERE_PORT = 1999
+PREFIXES = ((4, 24), (6, 64))
 ONE, MANY = 1, 1 << 20
 
-# name: (kind of load_flooder, sources, does it go to the daemon)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    word: str  # load_flooder's
+    sources: int = MANY
+    family: int = 4
+    to_daemon: bool = True
+
+
 FLOODS = {
-    "nowhere": ("mac1", MANY, False),  # to a socket that nobody reads
-    "garbage": ("garbage", MANY, True),
-    "mac1": ("mac1", ONE, True),
-    "sources": ("mac1", MANY, True),
-    "mac2": ("mac2", MANY, True),
+    "nowhere": Kind("mac1", to_daemon=False),  # to a socket that nobody reads
+    "garbage": Kind("garbage"),
+    "mac1": Kind("mac1", sources=ONE),
+    "sources": Kind("mac1"),
+    "sources6": Kind("mac1", family=6),
+    "mac2": Kind("mac2"),
 }
 
 
@@ -44,20 +56,22 @@ class Attacker:
         self.victim, self.core = victim, core
         self.space = lab.space("flooder")
         self.space.wire(victim.space, "eth0", "eth1")
-        self.space.address("eth0", f"{ATTACKER}/24")
-        victim.space.address("eth1", f"{VICTIM}/24")
+        self.space.address("eth0", *(f"{ATTACKER[family]}/{bits}" for family, bits in PREFIXES))
+        victim.space.address("eth1", *(f"{VICTIM[family]}/{bits}" for family, bits in PREFIXES))
         for space in (self.space, victim.space):
             for device in ("all", "eth0") + (("eth1",) if space is victim.space else ()):
                 space.sysctl(f"net.ipv4.conf.{device}.rp_filter", 0)
-        neighbour = f"neigh replace {ATTACKER} lladdr {ELSEWHERE} dev eth1"
-        victim.space.ip(f"{neighbour} nud permanent")
-        victim.space.ip(f"route add default via {ATTACKER} dev eth1")
-        self.nowhere = victim.space.udp_socket(bind=(VICTIM, NOWHERE_PORT))
+        for family, gateway in ATTACKER.items():
+            neighbour = f"neigh replace {gateway} lladdr {ELSEWHERE} dev eth1"
+            victim.space.ip(f"{neighbour} nud permanent")
+            victim.space.ip(f"-{family} route add default via {gateway} dev eth1")
+        self.nowhere = victim.space.udp_socket(bind=(VICTIM[4], NOWHERE_PORT))
 
-    def words(self, kind, port, sources, seconds, rate):
+    def words(self, kind, port, seconds, rate):
         pinned = [] if self.core is None else ["taskset", "-c", str(self.core)]
-        return [*pinned, program(), kind, "eth0", mac(self.victim.space, "eth1"), VICTIM,
-                str(port), self.victim.key.public_hex, str(seconds), str(rate), str(sources)]
+        return [*pinned, program(), kind.word, "eth0", mac(self.victim.space, "eth1"),
+                VICTIM[kind.family], str(port), self.victim.key.public_hex, str(seconds),
+                str(rate), str(kind.sources)]
 
     @contextlib.contextmanager
     def flooding(self, name, seconds, rate=0):
@@ -65,15 +79,15 @@ class Attacker:
         if name == "none":
             yield None
             return
-        kind, sources, to_daemon = FLOODS[name]
-        port = self.victim.port if to_daemon else NOWHERE_PORT
-        with self.started(self.words(kind, port, sources, seconds, rate)) as flood:
+        kind = FLOODS[name]
+        port = self.victim.port if kind.to_daemon else NOWHERE_PORT
+        with self.started(self.words(kind, port, seconds, rate)) as flood:
             yield flood
 
     @contextlib.contextmanager
     def proven(self, sources, seconds, rate=0):
-        with self.started(self.words("proven", self.victim.port, sources, seconds,
-                                     rate)) as flood:
+        kind = Kind("proven", sources=sources)
+        with self.started(self.words(kind, self.victim.port, seconds, rate)) as flood:
             yield flood
 
     @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
     left      eth0 10.0.0.1 ---- wire ---- eth0 10.0.0.2  right, the victim: receives one TCP stream
     flooder   eth0 10.1.0.3 ---- wire ---- eth1 10.1.0.2
-    newN      eth0 10.2.N.4 ---- wire ---- eth1N 10.2.N.2  four daemons, unknown until they ask
+    newN      eth0 10.2.N.4 ---- wire ---- eth1N 10.2.N.2  four daemons, unknown until they ask;
+              fd02:N::4                          fd02:N::2     of the family of the flood
 
 throughput  what right's TUN gets in a window, for each kind of flood in turn, round by round
 newcomers   initiations that fresh peers need until they have a session, flood and TCP going on:
@@ -41,7 +42,7 @@ CAP_KB = 8192  # 65 536 sources of the limiter, their hash table, the queue of h
 # "Under load" ends a second after 512 waited, and begins when 512 wait again: up to then each costs
 # its multiplications.
 COOKIELESS_PER_S = 512
-NEWCOMER_KINDS = ("none", "garbage", "mac1", "sources", "mac2")
+NEWCOMER_KINDS = ("none", "garbage", "mac1", "sources", "sources6", "mac2")
 
 
 class Ground:
@@ -92,26 +93,26 @@ class Newcomers:
         for number in range(NEWCOMERS):
             space, wire = lab.space(f"new{number}"), f"eth1{number}"
             space.wire(victim.space, "eth0", wire)
-            space.address("eth0", f"10.2.{number}.4/24")
-            victim.space.address(wire, f"{self.near(number)}/24")
+            space.address("eth0", f"10.2.{number}.4/24", f"fd02:{number}::4/64")
+            victim.space.address(wire, f"10.2.{number}.2/24", f"fd02:{number}::2/64")
             daemon = lab.daemon(space, program, DEVICE)
             daemon.start()
             space.ip(f"link set {DEVICE} up")
             self.daemons.append(daemon)
 
-    @staticmethod
-    def near(number):
-        """The victim's address at the wire to that one."""
-        return f"10.2.{number}.2"
+    def near(self, number, family):
+        """The victim's socket as that one sees it."""
+        address = f"10.2.{number}.2" if family == 4 else f"[fd02:{number}::2]"
+        return f"{address}:{self.victim.port}"
 
     @staticmethod
     def wg(daemon):
         return Wg(daemon.space, daemon.ifname)
 
-    def arrive(self):
+    def arrive(self, family):
         """Initiations that each needed; None for one that has no session in time."""
         asked_before = [self.asked(daemon) for daemon in self.daemons]
-        keys = [self.begin(number, daemon) for number, daemon in enumerate(self.daemons)]
+        keys = [self.begin(number, family) for number in range(NEWCOMERS)]
         deadline = time.monotonic() + NEWCOMER_WAIT_S
         needed = {}
         while time.monotonic() < deadline and len(needed) < len(self.daemons):
@@ -124,12 +125,12 @@ class Newcomers:
             self.victim.wg.set(f"peer {keys[number]} remove")
         return [needed.get(number) for number in range(len(self.daemons))]
 
-    def begin(self, number, daemon):
+    def begin(self, number, family):
         """A fresh key each time: nothing of an earlier session or cookie helps."""
-        wg, key = self.wg(daemon), Key()
+        wg, key = self.wg(self.daemons[number]), Key()
         wg.set_private_key(key.private)
         self.victim.wg.set(f"peer {key.public} allowed-ips 192.168.242.{number + 1}/32")
-        wg.set(f"peer {self.victim.key.public} endpoint {self.near(number)}:{self.victim.port} "
+        wg.set(f"peer {self.victim.key.public} endpoint {self.near(number, family)} "
                "persistent-keepalive 1")
         return key.public
 
@@ -171,9 +172,10 @@ def flood_usage(ground, flood):
 def newcomers(ground, kind, rate, mbits):
     """Fresh peers while TCP and the flood go on."""
     longest = NEWCOMER_WAIT_S + 2 * SETTLE_S
+    family = attack.FLOODS[kind].family if kind in attack.FLOODS else 4
     with ground.busy(longest, mbits), ground.attacker.flooding(kind, longest, rate):
         time.sleep(SETTLE_S)
-        needed = ground.newcomers.arrive()
+        needed = ground.newcomers.arrive(family)
     return {"initiations": needed, "mbits": mbits, **ground.memory()}
 
 
@@ -303,7 +305,7 @@ def throughput_rows(samples, name, kinds):
 def cookieless(samples, name):
     """(handshakes computed, cookies sent) a second, while floods have a valid mac1."""
     windows = [one for one in of_contestant(samples, name, "throughput")
-               if one["kind"] in ("mac1", "sources", "mac2")]
+               if one["kind"] in ("mac1", "sources", "sources6", "mac2")]
     seconds = sum(one["figures"]["seconds"] for one in windows)
     return [sum(one["counters"].get(f"dropped.{drop}", 0) for one in windows) / (seconds or 1)
             for drop in ("bad_handshake", "cookie_sent")]

@@ -3,10 +3,11 @@
 //   load_flooder garbage DEVICE MAC ADDRESS PORT KEY SECONDS RATE SOURCES
 //   load_flooder mac1    ...    initiations with a valid mac1 and noise for the rest
 //   load_flooder mac2    ...    the same, half of them with noise for a mac2
-//   load_flooder proven  ...    each source first gets its cookie, then floods with it
+//   load_flooder proven  ...    each source first gets its cookie, then floods with it (IPv4)
 //
 // KEY is the receiver's public key in hex. RATE in datagrams a second; 0: all that there is. So
-// many addresses (SOURCES) are used in turn, from 11.0.0.0 on. The end is one line of JSON.
+// many addresses (SOURCES) are used in turn, from 11.0.0.0 on; of networks of IPv6, from
+// fd0b:b00::/64 on, where ADDRESS is of that family. The end is one line of JSON.
 // `proven` says "proven N" when it has its cookies, or SECONDS are over, and waits for a line to
 // flood.
 #include <array>
@@ -98,11 +99,12 @@ Order read(char** words) {
   target.device_index = static_cast<int>(::if_nametoindex(words[2]));
   target.own_mac = mac_of(words[2]);
   target.mac = from_hex<6>(without_colons(words[3]));
-  in_addr address{};
-  if (target.device_index == 0 || ::inet_pton(AF_INET, words[4], &address) != 1) {
+  const bool v6 = std::strchr(words[4], ':') != nullptr;
+  target.family = v6 ? Family::v6 : Family::v4;
+  if (target.device_index == 0 ||
+      ::inet_pton(v6 ? AF_INET6 : AF_INET, words[4], target.address.data()) != 1) {
     fail("no such device or address");
   }
-  target.address = ntohl(address.s_addr);
   target.port = static_cast<std::uint16_t>(number(words[5]));
   order.key = from_hex<32>(words[6]);
   order.seconds = number(words[7]);
@@ -170,6 +172,9 @@ void flood_blindly(const Order& order, const std::vector<Initiation>& messages) 
 }
 
 void flood_proven(const Order& order, const std::vector<Initiation>& messages) {
+  if (order.target.family != Family::v4) {
+    fail("sources that answer are of IPv4");
+  }
   Frames frames{order.target, Frames::Answers::received};
   Prover prover{frames, messages, order.key, first_source, order.sources};
   const std::size_t proven = prover.collect(order.seconds);

@@ -1,4 +1,4 @@
-// Ethernet frames with an IPv4 source of our choice, sent many at a time over a packet socket.
+// Ethernet frames with a source of our choice, sent many at a time over a packet socket.
 #pragma once
 
 #include <array>
@@ -15,12 +15,15 @@ namespace load {
 
 using Bytes = std::span<const std::uint8_t>;
 
-// Where everything goes; addresses and ports in host order.
+enum class Family : bool { v4, v6 };
+
+// Where everything goes; addresses in the order of the wire, of IPv4 the first four bytes.
 struct Target {
   int device_index = 0;
   std::array<std::uint8_t, 6> mac{};
   std::array<std::uint8_t, 6> own_mac{};
-  std::uint32_t address = 0;
+  Family family = Family::v4;
+  std::array<std::uint8_t, 16> address{};
   std::uint16_t port = 0;
 };
 
@@ -45,7 +48,8 @@ class Frames {
   Frames& operator=(const Frames&) = delete;
   ~Frames();
 
-  // Sends the batch when it is full.
+  // Sends the batch when it is full. The source is that address of IPv4, or the network
+  // fd0b:SOUR:CE00::/64 made of it.
   void add(std::uint32_t source, Bytes head, Bytes tail = {});
   void flush();
   [[nodiscard]] const Sent& sent() const noexcept { return sent_; }
@@ -53,14 +57,20 @@ class Frames {
 
  private:
   static constexpr std::size_t ethernet_bytes = 14;
-  static constexpr std::size_t ip_bytes = 20;
+  static constexpr std::size_t ip4_bytes = 20;
+  static constexpr std::size_t ip6_bytes = 40;
   static constexpr std::size_t udp_bytes = 8;
-  static constexpr std::size_t header_bytes = ethernet_bytes + ip_bytes + udp_bytes;
-  using Header = std::array<std::uint8_t, header_bytes>;
+  using Header = std::array<std::uint8_t, ethernet_bytes + ip6_bytes + udp_bytes>;
 
+  void open(Answers answers, int device_index);
   void write_constant_part(Header& header, const Target& target) const noexcept;
+  void write_ip4(std::uint8_t* ip, std::uint32_t source, std::size_t udp_length) const noexcept;
+  static void write_ip6(std::uint8_t* ip, std::uint32_t source, std::size_t udp_length, Bytes head,
+                        Bytes tail) noexcept;
 
   int fd_ = -1;
+  Family family_;
+  std::size_t ip_bytes_;
   std::uint32_t constant_sum_ = 0;  // of the IPv4 header without length and source
   std::size_t used_ = 0;
   Sent sent_;

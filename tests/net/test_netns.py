@@ -19,20 +19,26 @@ LARGE_MTU = 34816 - 1500 + 1420
 
 
 def battery(left, right, right4, right6):
-    """Pings in both families, TCP there and back, five streams without a copy, and UDP."""
+    """Pings in both families, then without a copy TCP there and back, five streams, and UDP as
+    fast as it goes: netns.sh does not ask how much of that arrives."""
     ping(left, right4)
     ping(left, right6)
-    assert tcp_bytes(left, right, right4) > 1_000_000
-    assert tcp_bytes(left, right, right6, "-R") > 1_000_000
-    assert tcp_bytes(left, right, right4, "-P", "5", "-Z") > 1_000_000
+    assert tcp_bytes(left, right, right4, "-Z") > 1_000_000
+    assert tcp_bytes(left, right, right6, "-Z", "-R") > 1_000_000
+    assert tcp_bytes(left, right, right4, "-Z", "-P", "5") > 1_000_000
     for address in (right4, right6):
-        assert udp_loss_percent(left, right, address, rate="20M", seconds=1) < 50
+        assert udp_loss_percent(left, right, address, "-Z", rate="0") < 100
 
 
 @pytest.mark.parametrize("streams", [4, 5, 50])
 def test_n3_parallel_streams(pair, streams):
     moved = tcp_bytes(pair.left.space, pair.right.space, pair.right.inner4, "-P", streams)
     assert moved > 1_000_000
+
+
+def test_n3_the_battery_at_the_usual_mtu(pair):
+    battery(pair.left.space, pair.right.space, pair.right.inner4, pair.right.inner6)
+    battery(pair.right.space, pair.left.space, pair.left.inner4, pair.left.inner6)
 
 
 @pytest.mark.parametrize("outer", [4, 6], ids=["n4", "n5"])

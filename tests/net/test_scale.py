@@ -4,10 +4,16 @@
 """
 
 import os
+import threading
 
 import pytest
 
+from lab.pair import Pair
+from lab.traffic import ping
 from lab.wgtool import Wg, from_hex
+
+PEERS_MAX = 1 << 20  # of a device
+PEERS_IN_A_PIECE = 4096
 
 
 def many(count):
@@ -61,3 +67,60 @@ def test_traffic_passes_beside_thousands_of_idle_peers(pair):
     pair.left.wg.configure("addconf", text.partition("[Peer]")[1] + text.partition("[Peer]")[2],
                            timeout=60)
     pair.left.space.run("ping", "-c", "1", "-W", "5", pair.right.inner4)
+
+
+def strangers(count):
+    """UAPI text of so many peers, each with an address of its own, in pieces."""
+    for first in range(0, count, PEERS_IN_A_PIECE):
+        numbers = range(first, min(first + PEERS_IN_A_PIECE, count))
+        yield "".join(f"public_key={os.urandom(32).hex()}\n"
+                      f"allowed_ip=fd01::{number >> 16:x}:{number & 0xFFFF:x}/128\n"
+                      for number in numbers)
+
+
+def told(daemon, pieces):
+    """errno of a set that is written piece by piece."""
+    with daemon.uapi.connect(timeout=60) as connection:
+        connection.send("set=1\n")
+        for piece in pieces:
+            connection.send(piece)
+        return connection.ask("\n").errno
+
+
+def peers_shown(daemon):
+    """Of a get that is longer than can be held at once."""
+    key, shown, rest = b"public_key=", 0, b""
+    with daemon.uapi.connect(timeout=60) as connection:
+        connection.send("get=1\n\n")
+        while not rest.endswith(b"errno=0\n\n"):
+            text = rest + connection.socket.recv(1 << 20)
+            assert text != rest, "closed before its end"
+            rest = text[-len(key) + 1:]
+            shown += text.count(key)
+    return shown
+
+
+@pytest.mark.ours
+def test_a_million_peers_come_and_go_beside_one_that_works(lab, ours):
+    pair = Pair(lab, ours, ours).know_endpoint()
+    left, over = pair.left, threading.Event()
+    lost = []
+
+    def ping_on():
+        while not over.is_set():
+            lost.append(20 - ping(left.space, pair.right.inner4, count=20, interval=0.01,
+                                  check=False))
+
+    pinging = threading.Thread(target=ping_on)
+    pinging.start()
+    try:
+        assert told(left.daemon, strangers(PEERS_MAX - 1)) == 0
+        assert peers_shown(left.daemon) == PEERS_MAX
+        assert told(left.daemon, strangers(1)) != 0
+        assert peers_shown(left.daemon) == PEERS_MAX
+    finally:
+        over.set()
+        pinging.join()
+    assert lost and sum(lost) == 0
+    assert left.daemon.uapi.set("replace_peers=true").errno == 0
+    assert peers_shown(left.daemon) == 0
