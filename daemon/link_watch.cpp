@@ -95,17 +95,28 @@ void LinkWatch::read_messages() {
   };
   for (int i = 0; i < receives_per_turn && !gone_; ++i) {
     const ssize_t bytes = ::mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
-    if (bytes >= 0) {
+    if (bytes < 0) {
+      if (errno != ENOBUFS && errno != ENOSPC) {
+        look_after_overrun();
+        overrun_ = false;
+        return;
+      }
+      overrun_ = true;
+    } else if (!overrun_) {
       static_cast<void>(
           ::mnl_cb_run(buffer.data(), static_cast<std::size_t>(bytes), 0, 0, each, this));
-    } else if (errno == ENOBUFS || errno == ENOSPC) {
-      // Messages were lost or cut: all may have changed.
-      note_route_change();
-      find_home();
-      ask();
-    } else {
-      return;
     }
+  }
+  look_after_overrun();
+}
+
+// Messages were lost or cut: all may have changed. What waits is older than what is seen now, and
+// until it is read the kernel drops what comes, and does not say so again.
+void LinkWatch::look_after_overrun() {
+  if (overrun_ && !gone_) {
+    note_route_change();
+    find_home();
+    ask();
   }
 }
 
@@ -236,6 +247,7 @@ void LinkWatch::await_up() {
 }
 
 void LinkWatch::find_home() {
+  static_cast<void>(device_.refresh_name());  // another interface may have the name by now
   const Result<std::uint32_t> index = device_.interface_index();
   // A kernel that cannot tell (before 5.2) answers the index of the name in our own namespace.
   at_home_ = index.has_value() && device_.is_at_home();

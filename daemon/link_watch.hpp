@@ -46,6 +46,7 @@ class LinkWatch {
  private:
   void await_message();
   void read_messages();
+  void look_after_overrun();
   void on_message(const nlmsghdr& message);
   void on_link_message(const nlmsghdr& message);
   void on_other_link(std::uint32_t index, std::optional<unsigned> flags);  // none: it has gone
@@ -68,6 +69,7 @@ class LinkWatch {
   bool route_change_pending_ = false;
   bool at_home_ = false;
   bool gone_ = false;
+  bool overrun_ = false;          // what waits in the socket is not to be believed
   bool told_of_mtu_ = false;      // that it cannot be read: away from home on a kernel before 5.2
   std::uint32_t home_index_ = 0;  // of the interface, while at home
   std::unordered_map<std::uint32_t, unsigned> others_;  // flags of other links, by index

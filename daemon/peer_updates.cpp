@@ -23,6 +23,7 @@ noise::PeerUpdate update_at(const SetRequest& request, const Cursor& at,
   update.public_key = section.public_key;
   update.allowed_ips =
       std::span{request.prefixes}.subspan(section.first_prefix + at.prefix, prefix_count);
+  update.more_allowed_ips = !section.remove && at.prefix + prefix_count < section.prefix_count;
   if (at.prefix > 0) {
     update.update_only = true;  // the peer may be our own key's, which is not made
     return update;

@@ -24,6 +24,22 @@ void log_refusal(Verb verb, const Refusal& refusal) {
            refusal.key.empty() ? "" : ": ", refusal.what, errno_text(refusal.errno_value));
 }
 
+// Wipes what a page had of keys, also when memory is short.
+class PageKeys {
+ public:
+  explicit PageKeys(PeerPage& page) : page_(page) {}
+  PageKeys(const PageKeys&) = delete;
+  PageKeys& operator=(const PageKeys&) = delete;
+  ~PageKeys() {
+    for (noise::PeerStatus& peer : page_.peers) {
+      peer.preshared_key.wipe();
+    }
+  }
+
+ private:
+  PeerPage& page_;
+};
+
 }  // namespace
 
 UapiSession::UapiSession(UapiServer& server, asio::local::stream_protocol::socket socket)
@@ -161,15 +177,13 @@ void UapiSession::answer_get() {
 // shown twice, or not at all: then the reply ends with an error, and the client asks again.
 void UapiSession::add_page() {
   PeerPage& page = server_.page_;
+  const PageKeys keys(page);
   server_.target_.read_peers(after_serial_, page);
   const bool complete = page.removals == removals_;
   TextBuffer& text = add_text(page_text_bytes_max(page) + errno_text_bytes_max);
   if (complete) {
     append_page(text, page);
     after_serial_ = page.peer_count > 0 ? page.peers[page.peer_count - 1].serial : after_serial_;
-  }
-  for (std::size_t i = 0; i < page.peer_count; ++i) {
-    page.peers[i].preshared_key.wipe();
   }
   if (!complete) {
     log_info("get ended early: peers were removed while it was read");

@@ -35,6 +35,8 @@ struct PeerUpdate {
   std::optional<SocketAddress> endpoint;
   std::optional<std::uint16_t> persistent_keepalive_s;
   std::span<const AllowedIpChange> allowed_ips;  // in the order given
+  // More of them come in the next update, of this peer: what is to be replaced stays until then.
+  bool more_allowed_ips = false;
 };
 
 // What becomes of the peers that are there, while room is made for others.

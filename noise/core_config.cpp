@@ -84,12 +84,16 @@ bool Core::reserve(std::uint32_t peers, std::uint32_t prefixes, Present present)
   }
   const std::uint32_t total = std::max(stay + peers, peers_.count());
   // Ids are handed out densely, so none in use reaches the number ever in use at once.
-  highest_total_ = std::max(highest_total_, total);
-  const PeerId highest = highest_total_ == 0 ? 0 : highest_total_ - 1;
-  return peers_.ensure(total - peers_.count()) && indices_.ensure(4 * total) &&
-         keypairs_.ensure_total(3 * total) && deadlines_.ensure(highest_total_) &&
-         (present == Present::stays ? allowed_ips_.ensure(prefixes, highest)
-                                    : allowed_ips_.ensure_total(prefixes, highest));
+  const std::uint32_t highest_total = std::max(highest_total_, total);
+  const PeerId highest = highest_total == 0 ? 0 : highest_total - 1;
+  const bool there = peers_.ensure(total - peers_.count()) && indices_.ensure(4 * total) &&
+                     keypairs_.ensure_total(3 * total) && deadlines_.ensure(highest_total) &&
+                     (present == Present::stays ? allowed_ips_.ensure(prefixes, highest)
+                                                : allowed_ips_.ensure_total(prefixes, highest));
+  if (there) {
+    highest_total_ = highest_total;
+  }
+  return there;
 }
 
 Status Core::apply_peer(const PeerUpdate& update, Now now, Outbox& outbox) noexcept {
@@ -131,6 +135,9 @@ void Core::apply_fields(Peer& peer, const PeerUpdate& update, Turn& turn) noexce
     handshakes_.know(*update.endpoint);
   }
   apply_prefixes(peer, update.allowed_ips);
+  if (!update.more_allowed_ips) {
+    remove_replaced(peer);
+  }
   if (update.persistent_keepalive_s) {
     const bool starts = peer.persistent_keepalive_s == 0 && *update.persistent_keepalive_s != 0;
     peer.persistent_keepalive_s = *update.persistent_keepalive_s;
@@ -141,7 +148,8 @@ void Core::apply_fields(Peer& peer, const PeerUpdate& update, Turn& turn) noexce
   send_staged(peer, turn);
 }
 
-// What is removed and added again in one update is never gone: packets for it go on as before.
+// What is removed and added again is never gone, also by several updates: packets for it go on as
+// before.
 void Core::apply_prefixes(Peer& peer, std::span<const AllowedIpChange> changes) noexcept {
   for (const AllowedIpChange& change : changes) {
     switch (change.kind) {
@@ -162,7 +170,6 @@ void Core::apply_prefixes(Peer& peer, std::span<const AllowedIpChange> changes) 
         break;
     }
   }
-  remove_replaced(peer);
 }
 
 void Core::remove_replaced(const Peer& peer) noexcept {

@@ -52,7 +52,7 @@ void Core::receive_train(Wild& wild, Turn& turn) noexcept {
     return drops_.add(Drop::malformed);
   }
   const std::uint32_t segments = (wild.bytes - 1) / stride + 1;
-  if (segments > received_segments_max) {
+  if (segments > received_segments_max || !wild.source.answerable()) {
     return drops_.add(Drop::malformed, segments);
   }
   if (segments > turn.outbox.inners.room()) {

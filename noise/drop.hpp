@@ -9,7 +9,7 @@
 namespace wgring::noise {
 
 enum class Drop : std::uint8_t {
-  malformed,             // unknown type, wrong length for the type, reserved bytes set
+  malformed,             // unknown type, wrong length for it, reserved bytes set, from port 0
   bad_mac1,              // not for our public key
   handshake_queue_full,  // 4096 handshakes wait
   rate_limited,          // proven source above 20 per second

@@ -27,6 +27,8 @@ struct SocketAddress {
   std::uint32_t scope_id = 0;  // v6 link-local only
 
   [[nodiscard]] bool is_set() const noexcept { return ip.family != Family::none; }
+  // Of one who has sent something: port 0 may be a source, and nothing can be sent to it.
+  [[nodiscard]] bool answerable() const noexcept { return port != 0; }
   friend bool operator==(const SocketAddress&, const SocketAddress&) = default;
 };
 

@@ -21,6 +21,9 @@ std::optional<std::uint32_t> InitiationGate::marked_index(Bytes datagram) const 
 std::optional<Drop> InitiationGate::judge(Bytes datagram, const SocketAddress& source, Instant now,
                                           MutableBytesOf<CookieReplyLayout::size> reply) noexcept {
   const MessageType type = classify(datagram);
+  if (!source.answerable()) {
+    return Drop::malformed;
+  }
   if (type != MessageType::initiation) {
     const std::optional<std::uint32_t> index = receiver_index_of(type, datagram);
     return index && !mark_.is_on(*index) ? Drop::unknown_index : Drop::malformed;

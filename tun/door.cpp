@@ -399,10 +399,8 @@ void Door::judge_all(const noise::Wild& wild, int fd) noexcept {
     }
     const Bytes datagram =
         bytes.subspan(offset, std::min<std::size_t>(stride, bytes.size() - offset));
-    // The first was sent here.
-    const std::optional<std::uint32_t> index =
-        offset > 0 ? gate_->marked_index(datagram) : std::nullopt;
-    if (index) {
+    // Joined to the first; or the first itself, as long as the group was not complete.
+    if (const std::optional<std::uint32_t> index = gate_->marked_index(datagram)) {
       give_stray(*index, datagram, wild);
     } else {
       judge(datagram, wild);

@@ -119,8 +119,10 @@ void parse_v4_control(const cmsghdr& message, noise::Wild& wild) noexcept {
 void parse_v6_control(const cmsghdr& message, noise::Wild& wild) noexcept {
   if (message.cmsg_type == IPV6_PKTINFO) {
     if (in6_pktinfo info{}; read_control(message, info)) {
-      wild.destination.ip = ip_of(info.ipi6_addr);
       wild.to_many = IN6_IS_ADDR_MULTICAST(&info.ipi6_addr);
+      if (!wild.to_many) {  // nobody answers from that address
+        wild.destination.ip = ip_of(info.ipi6_addr);
+      }
       wild.destination.interface_index = static_cast<std::uint32_t>(info.ipi6_ifindex);
     }
   } else if (message.cmsg_type == IPV6_TCLASS) {

@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import signal
 import subprocess
 import time
 
@@ -225,6 +226,24 @@ def test_initiation_sent_while_the_other_was_down_is_repeated(pair):
     holds_for(lambda: not pair.left.view(pair.right).latest_handshake, "no handshake", 1)
     pair.right.space.ip(f"link set {DEVICE} up")
     wait_for(lambda: pair.left.view(pair.right).latest_handshake, "a retried handshake", 15)
+
+
+def test_a_link_that_comes_up_behind_more_messages_than_can_wait_is_seen(pair):
+    """The kernel drops what no longer fits, and with it that the link came up again."""
+    left, right = pair.left, pair.right
+    ping(left.space, right.inner4)
+    changes = "".join(f"route add 10.{100 + i // 256}.{i % 256}.0/24 dev eth0\n"
+                      for i in range(4_000))
+    left.daemon.signal(signal.SIGSTOP)
+    try:
+        left.space.ip(f"link set {DEVICE} down")
+        left.space.run("ip", "-batch", "-", text=changes)
+        left.space.ip(f"link set {DEVICE} up")
+    finally:
+        left.daemon.signal(signal.SIGCONT)
+        left.daemon.process.send_signal(signal.SIGCONT)  # nsenter stops with its child
+    # From the other end: what left sends would itself tell that the link is up.
+    wait_for(lambda: reaches(right.space, left.inner4), "the tunnel", timeout=20)
 
 
 @pytest.mark.parametrize("mtu", [1280, 1500, 8920, 65535])

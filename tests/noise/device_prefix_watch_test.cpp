@@ -78,6 +78,7 @@ class PrefixWatch : public testing::Test {
     update.public_key = keys[random.below(keys.size())];
     update.remove = random.chance(100);
     update.allowed_ips = changes;
+    update.more_allowed_ips = random.chance(100);
     ASSERT_TRUE(host.device().apply_peer(update, now(), host.outbox));
     host.outbox.clear();
   }
@@ -144,7 +145,14 @@ TEST_F(PrefixWatch, APrefixThatIsReplacedByItselfIsNeverGone) {
   update.allowed_ips = first;
   ASSERT_TRUE(host.device().apply_peer(update, now(), host.outbox));
   const std::array again{change(remove_all, 0), change(add, 2), change(add, 2), change(add, 4)};
-  update.allowed_ips = again;
+  update.allowed_ips = std::span{again}.first(2);
+  update.more_allowed_ips = true;
+  ASSERT_TRUE(host.device().apply_peer(update, now(), host.outbox));
+  EXPECT_EQ(told.clears, 0U) << "there is more to come";
+  EXPECT_EQ(told.shards, there());
+  EXPECT_EQ(told.shards.size(), 3U);
+  update.allowed_ips = std::span{again}.subspan(2);
+  update.more_allowed_ips = false;
   ASSERT_TRUE(host.device().apply_peer(update, now(), host.outbox));
   EXPECT_EQ(told.clears, 2U) << "1 and 3";
   EXPECT_EQ(told.shards, there());

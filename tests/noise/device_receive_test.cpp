@@ -305,6 +305,37 @@ TEST_F(Receiving, InnerSourcesThatAreNotThePeers) {  // H59
   EXPECT_TRUE(world.foreign.empty());
 }
 
+TEST_F(Receiving, InnerSourcesOfVersion6ThatAreNotThePeers) {  // H59
+  RawPeer other(world, a, 78);
+  other.join();
+  const InnerSpec spec{.number = inner_numbers_max - 1,
+                       .family = noise::Family::v6,
+                       .from = raw.number,
+                       .to = a.number(),
+                       .bytes = 64};
+  constexpr ByteArray<16> multicast{0xff, 0x02};
+  constexpr ByteArray<16> loopback{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  for (const ByteArray<16>& source :
+       {tunnel_address(noise::Family::v6, other.number).bytes, multicast, loopback, ByteArray<16>{},
+        tunnel_address(noise::Family::v6, a.number()).bytes}) {
+    std::vector<std::uint8_t> inner = make_inner(spec);
+    copy_bytes(MutableBytes{inner}.subspan(8), source);
+    EXPECT_EQ(give_and_see(raw.data(inner)), Drop::wrong_source) << testing::PrintToString(source);
+  }
+  EXPECT_TRUE(world.foreign.empty());
+}
+
+TEST_F(Receiving, NobodyIsAtPortZero) {
+  const noise::SocketAddress before = status(a).endpoint.remote;
+  Datagram message = raw.data(raw.inner());
+  message.from.port = 0;
+  EXPECT_EQ(give_and_see(message), Drop::malformed);
+  EXPECT_EQ(status(a).endpoint.remote, before);
+  message = raw.initiation();
+  message.from.port = 0;
+  EXPECT_EQ(give_and_see(message), Drop::malformed);
+}
+
 TEST_F(Receiving, WhatIsNotDeliveredIsNotCountedAsReceived) {
   std::vector<std::uint8_t> wrong_source = raw.inner();
   store_be32(wrong_source.data() + 12, 0x7f000001);

@@ -22,6 +22,7 @@ class InitiationGateTest : public testing::Test {
     gate.set_mac_keys(pair.responder.local.mac_keys());
     source.ip.family = Family::v4;
     source.ip.bytes = {192, 0, 2, 7};
+    source.port = 40'000;
   }
 
   // The next of the initiator, with a cookie if it has one.
@@ -160,6 +161,13 @@ TEST_F(InitiationGateTest, WhatIsNotForUsIsKeptOutAndIsNoLoad) {
   message = initiation();
   message[1] = 1;
   EXPECT_EQ(refuse(message), Drop::malformed) << "reserved bytes";
+  EXPECT_EQ(refuse(initiation()), std::nullopt);
+}
+
+TEST_F(InitiationGateTest, NobodyIsAtPortZero) {
+  source.port = 0;
+  EXPECT_EQ(refuse(initiation()), Drop::malformed);
+  source.port = 1;
   EXPECT_EQ(refuse(initiation()), std::nullopt);
 }
 

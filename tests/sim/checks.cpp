@@ -132,6 +132,9 @@ void Checks::batch(const Host& at, const ArrivedBatch& batch,
   std::size_t countable = batch.handshakes;
   std::vector<std::uint64_t> carriers;
   for (const Datagram& datagram : batch.datagrams) {
+    if (datagram.from.is_set() && !datagram.from.answerable()) {
+      continue;  // malformed, whatever it is
+    }
     const bool counts = datagram.is_data() || datagram.type() == noise::MessageType::response;
     countable += counts ? 1U : 0U;
     if (datagram.is_data() && !datagram.is_keepalive()) {

@@ -120,6 +120,15 @@ TEST(ReceivedMessage, OneToManyIsKnownByItsDestination) {
   EXPECT_TRUE(is_to_many(IPPROTO_IPV6, IPV6_PKTINFO, sixth));
 }
 
+TEST(ReceivedMessage, NothingIsAnsweredFromAMulticastAddress) {
+  in6_pktinfo info = v6_info();
+  info.ipi6_addr.s6_addr[0] = 0xff;
+  Received received;
+  EXPECT_EQ(received.with(IPPROTO_IPV6, IPV6_PKTINFO, info).parse(), Parsed::ok);
+  EXPECT_EQ(received.wild.destination.ip.family, noise::Family::none);
+  EXPECT_EQ(received.wild.destination.interface_index, 4U);
+}
+
 TEST(ReceivedMessage, CutControlOrPayloadIsTruncated) {  // H8
   for (const int flags : {int{MSG_CTRUNC}, int{MSG_TRUNC}, MSG_CTRUNC | MSG_TRUNC}) {
     Received received;
@@ -163,11 +172,13 @@ TEST(ReceivedMessage, ForeignControlMessagesAreSteppedOver) {
   EXPECT_EQ(received.wild.destination.ip.family, noise::Family::v4);
 }
 
-TEST(ReceivedMessage, ANegativeSizeOfARunIsNone) {
-  Received received;
-  received.with(IPPROTO_UDP, UDP_GRO, int{-1});
-  EXPECT_EQ(received.parse(), Parsed::ok);
-  EXPECT_EQ(received.wild.stride_bytes, 0U);
+TEST(ReceivedMessage, ASizeOfARunThatIsNotPositiveIsNone) {  // H7
+  for (const int size : {-1, 0}) {
+    Received received;
+    received.with(IPPROTO_UDP, UDP_GRO, size);
+    EXPECT_EQ(received.parse(), Parsed::ok);
+    EXPECT_EQ(received.wild.stride_bytes, 0U);
+  }
 }
 
 }  // namespace

@@ -137,6 +137,7 @@ TEST(JoinGateTest, AfterARefusalNothingIsJoinedForAWhileThatGrows) {
   Duration pause = JoinGate::pause_min;
   for (int i = 0; i < 10; ++i) {
     gate.refused(now);
+    gate.refused(now + Duration{1});  // was planned before
     EXPECT_TRUE(gate.shut());
     EXPECT_FALSE(gate.policy(everything, now + pause - Duration{1}).any());
     EXPECT_TRUE(gate.policy(everything, now + pause).any());

@@ -8,14 +8,17 @@
 
 namespace wgring::tun {
 
-// Owner: one engine. Each refusal in a row waits twice as long as the last, for taking a run apart
-// again may put its packets behind later ones.
+// Owner: one engine. Each pause is twice as long as the last, for taking a run apart again may put
+// its packets behind later ones.
 class JoinGate {
  public:
   static constexpr Duration pause_min = std::chrono::seconds{60};
   static constexpr Duration pause_max = std::chrono::hours{1};
 
   void refused(Instant now) noexcept {
+    if (now < opens_at_) {
+      return;  // planned before the pause
+    }
     opens_at_ = now + pause_;
     pause_ = std::min(2 * pause_, pause_max);
   }
