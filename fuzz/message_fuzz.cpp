@@ -10,14 +10,19 @@
 #include <optional>
 
 #include "fuzz/input.hpp"
+#include "noise/cookie.hpp"
 #include "tests/sim/raw_peer.hpp"
 #include "tests/sim/test_access.hpp"
 
 namespace {
 
+using wgring::ByteArray;
 using wgring::Bytes;
 using wgring::fuzz::Input;
+using wgring::noise::CookieMaker;
+using wgring::noise::CookieReplyLayout;
 using wgring::noise::CoreTestAccess;
+using wgring::noise::Drop;
 using wgring::sim::Datagram;
 using wgring::sim::Host;
 using wgring::sim::RawPeer;
@@ -25,6 +30,7 @@ using wgring::sim::World;
 
 constexpr int records_max = 32;
 constexpr std::size_t bytes_max = 300;
+constexpr std::uint8_t cookies_from = 248;  // of the byte that says what comes
 
 class Stage {
  public:
@@ -43,7 +49,11 @@ class Stage {
   }
 
   void record(Input& input) {
-    switch (input.byte() % 8) {
+    const std::uint8_t what = input.byte();
+    if (what >= cookies_from) {
+      return give_cookie(input);
+    }
+    switch (what % 8) {
       case 0:  // as it is
         return give(any(input));
       case 1: {  // with macs
@@ -125,6 +135,32 @@ class Stage {
     const std::vector<Datagram> begun = wgring::sim::sent_to(world_, raw_.address, 'I');
     return begun.empty() ? std::nullopt : raw_.response(begun.back());
   }
+  // The cookie that the host's latest message earns, as it is or altered. Of the handshake that is
+  // going on it is taken once.
+  void give_cookie(Input& input) {
+    const auto asked = std::find_if(
+        world_.log.rbegin(), world_.log.rend(),
+        [](const Datagram& one) { return one.letter() == 'I' || one.letter() == 'R'; });
+    if (asked == world_.log.rend()) {
+      return;
+    }
+    const Datagram question = *asked;
+    ByteArray<CookieReplyLayout::size> reply{};
+    const bool made =
+        cookies_.make_reply(reply, question.bytes, question.from, raw_.local.mac_keys(),
+                            world_.now(), raw_.entropy.entropy());
+    WG_ASSERT(made);
+    const Datagram genuine = raw_.wrap({reply.begin(), reply.end()});
+    const Datagram given = altered(genuine, input);
+    const std::uint64_t refused = host_.device().drops()[Drop::bad_cookie_reply];
+    const bool goes_on = peer().handshake_index == question.sender_index();
+    give(given);
+    if (goes_on && given.bytes == genuine.bytes) {
+      const bool again = answered_ == question.bytes;
+      WG_ASSERT(host_.device().drops()[Drop::bad_cookie_reply] - refused == (again ? 1U : 0U));
+      answered_ = question.bytes;
+    }
+  }
   [[nodiscard]] wgring::noise::Peer& peer() {
     return CoreTestAccess::peer(host_.device(), raw_.local.public_key());
   }
@@ -143,6 +179,8 @@ class Stage {
   Host& host_;
   RawPeer raw_;
   Datagram genuine_;
+  CookieMaker cookies_;
+  std::vector<std::uint8_t> answered_;  // the host's message whose cookie it has
   std::uint64_t at_start_ = 0;
 };
 

@@ -2,8 +2,8 @@
 
     right    eth1 10.1.0.2, fd01::2  ---- veth ----  eth0 10.1.0.3, fd01::3  flooder
 
-Its sources are spoofed (from 11.0.0.0 and fd0b:b00::/64 on); what right answers goes back over the same wire, to
-an address of Ethernet that nobody has there: it is on its way to somebody else.
+Its sources are spoofed (from 11.0.0.0 and fd0b:b00::/64 on); what right answers goes back over the
+same wire, to an address of Ethernet that nobody has there: it is on its way to somebody else.
 """
 
 import contextlib

@@ -15,8 +15,11 @@ import time
 import pytest
 
 from lab import peers
+from lab.asleep import Asleep
 from lab.daemon import Implementation, alive
 from lab.pair import Pair
+from lab.peer import INITIATION, is_echo_reply
+from lab.python_end import FAR_INNER, WithPython
 from lab.run import holds_for, wait_for
 from lab.space import children_of
 from lab.traffic import ping
@@ -72,6 +75,31 @@ def test_time_asleep_counts(lab, each_engine):
     clocks = [re.search(r"clockid: (\d+)", info.read_text())
               for info in pathlib.Path(f"/proc/{left.daemon.pid}/fdinfo").iterdir()]
     assert str(time.CLOCK_BOOTTIME) in {found[1] for found in clocks if found}
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("slept_s, is_too_old", [(170, False), (181, True)])
+def test_a_key_grows_old_in_sleep(lab, each_engine, slept_s, is_too_old):
+    """What is on the wire after a machine slept: nothing under a key older than 180 s."""
+    asleep = Asleep(lab, each_engine)
+    world = WithPython(lab, asleep.implementation)
+    peer = world.peer
+    peer.initiate()
+    peer.send(world.echo())
+    assert is_echo_reply(peer.receive_inner())
+    received = world.view().rx_bytes
+    asleep.sleep(slept_s)
+    peer.send(world.echo())
+    peer.sock.settimeout(10)
+    if not is_too_old:
+        assert is_echo_reply(peer.receive_inner())
+        return
+    world.near.popen(["ping", "-q", "-c", "1", "-W", "9", FAR_INNER], stdout=subprocess.DEVNULL)
+    message, _ = peer.sock.recvfrom(65535)
+    assert message[0] == INITIATION
+    assert world.view().rx_bytes == received
+    peer.respond()  # to the next one
+    peer.receive_inner()
 
 
 # Start

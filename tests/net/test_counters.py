@@ -16,7 +16,7 @@ import pytest
 from lab.capture import Capture
 from lab.pair import DEVICE
 from lab.run import wait_for
-from lab.traffic import ping, reaches, tcp_bytes, udp_loss_percent
+from lab.traffic import ping, reaches, tcp_bytes, udp_bytes
 
 PING, INITIATION, RESPONSE, KEEPALIVE = 128, 148, 92, 32
 
@@ -45,7 +45,7 @@ def test_counters_are_what_was_on_the_wire(pair):
     with Capture(left.space, "eth0", pair.lab.directory / "wire.pcap", snaplen=80) as capture:
         ping(left.space, right.inner4, count=3)
         ping(left.space, right.inner6, count=3)
-        udp_loss_percent(left.space, right.space, right.inner4, "-l", "777", rate="5M")
+        udp_bytes(left.space, right.space, right.inner4, "-l", "777", rate="5M")
         tcp_bytes(left.space, right.space, right.inner6, "-b", "20M", "-R")
     on_wire = dict.fromkeys((left.outer4, right.outer4), 0)
     for packet in capture.packets(["ip.src", "udp.length", "wg.type"]):

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from lab import peers
 from lab.flood import flooded
 from lab.peer import (COOKIE, DATA, INITIATION, RESPONSE, is_echo_reply, open_cookie, tai64n,
                       with_macs, with_second_mac)
@@ -156,6 +157,9 @@ def test_every_length_of_a_type_is_survived(met, kind):
     for length in range(0, 160):
         send_raw(met, (bytes([kind]) + bytes(length))[:length])
     assert answers(met)
+    if not peers.STANDIN:
+        assert sum(stats(met).get(why, 0) for why in ("malformed", "bad_mac1", "unknown_index",
+                                                      "bad_cookie_reply")) >= 160 - 1
 
 
 # Handshakes
@@ -196,6 +200,8 @@ def test_initiation_of_a_stranger_is_not_answered(world):
     message, _ = stranger.initiation()
     stranger.sock.sendto(message, stranger.remote)
     assert stranger.hears_nothing()
+    world.peer.initiate()
+    assert answers(world)
 
 
 @pytest.mark.parametrize("point", [bytes(32), b"\1" + bytes(31),
@@ -204,6 +210,9 @@ def test_initiation_with_an_ephemeral_of_low_order_is_not_answered(world, point)
     message, _ = world.peer.initiation()
     send_raw(world, with_macs(message[:8] + point + message[40:116], world.peer.remote_public))
     assert world.peer.hears_nothing()
+    past_the_flood_gate()
+    world.peer.initiate()
+    assert answers(world)
 
 
 def test_response_that_nobody_asked_for_is_ignored(met):
@@ -230,6 +239,7 @@ def test_a_flood_of_cookie_replies_disturbs_no_session(met):
         send_raw(met, b"\3\0\0\0" + (index if number % 2 else b"\1\2\3\4") + os.urandom(56))
     wait_for(lambda: answers(met), "an answer behind the flood")
     assert met.view().endpoint == "10.0.0.2:1002"
+    assert peers.STANDIN or stats(met)["bad_cookie_reply"] > 1000
 
 
 def test_cookie_reply_that_nobody_asked_for_moves_no_endpoint(met):

@@ -55,16 +55,24 @@ def test_handshake_pings_and_bulk(lab, ends, outer, psk):
 
 def test_different_preshared_keys_let_nothing_pass(lab, ends):
     tunnel = Tunnel(lab, *ends, psk=(preshared_key(), preshared_key()))
-    assert ping(tunnel.left.space, tunnel.right.inner4, count=2, wait=1, check=False) == 0
+    with Capture(tunnel.right.space, "eth0", lab.directory / "wire.pcap") as capture:
+        assert ping(tunnel.left.space, tunnel.right.inner4, count=2, wait=1, check=False) == 0
+    kinds = [packet["wg.type"] for packet in capture.packets(FIELDS) if packet["wg.type"]]
+    assert kinds[:2] == ["1", "2"], "the preshared key comes with the response"
+    assert "4" not in kinds
     assert tunnel.left.wg.dump().peers[0].rx_bytes == 0
 
 
 def new_address_is_learnt(tunnel, mover, other):
+    """By data: no handshake comes between."""
+    ours = tunnel.left if tunnel.left.daemon.implementation.name == OURS else tunnel.right
     ping(mover.space, other.inner4)
+    before = ours.wg.dump().peers[0].latest_handshake
     readdress(mover, 4)
     wait_for(lambda: reaches(mover.space, other.inner4), "traffic from the new address", timeout=20)
     assert other.view(mover).endpoint == shown(NEW[4], mover.port)
     wait_for(lambda: reaches(other.space, mover.inner4), "traffic to the new address", timeout=20)
+    assert ours.wg.dump().peers[0].latest_handshake == before
 
 
 def test_ours_moves_and_the_other_end_follows(lab, far):

@@ -10,6 +10,7 @@ import signal
 import pytest
 
 from lab import peers
+from lab.asleep import Asleep
 from lab.daemon import Implementation
 from lab.memory import flags_at, places_in_memory
 from lab.noise import x25519
@@ -90,7 +91,9 @@ def test_keys_that_were_told_leave_no_text(talked):
 
 
 def test_keys_are_in_locked_memory_that_no_dump_and_no_child_has(talked):
-    for name, places in talked.found().items():
+    found = talked.found()
+    assert {"private", "preshared", "shared", "receiving 1", "sending 1"} <= set(found)
+    for name, places in found.items():
         flags = [set(flags_at(talked.daemon.pid, place)) for place in places]
         assert all("lo" in one for one in flags), f"{name}: {places}"
         assert any({"dd", "dc"} <= one for one in flags), f"{name}: {places}"
@@ -113,6 +116,14 @@ def test_a_removed_peer_leaves_no_key(talked):
     assert set(talked.found()) == {"private"}
 
 
+def test_replaced_keys_are_gone(talked):
+    keys = talked.keys()
+    talked.wg.set_preshared_key(talked.far_public, preshared_key())
+    talked.wg.set_private_key(Key().private)
+    for name in ("private", "preshared", "shared"):  # what was sent before may still come
+        assert not places_in_memory(talked.daemon.pid, keys[name]), name
+
+
 def test_link_down_leaves_no_key_of_a_session(talked):
     talked.near.ip(f"link set {DEVICE} down")
     wait_for(lambda: "link down" in talked.daemon.log.rpartition("link up")[2], "the link's end")
@@ -122,6 +133,16 @@ def test_link_down_leaves_no_key_of_a_session(talked):
 def test_a_removed_private_key_is_gone(talked):
     talked.wg.set_private_key(None)
     assert not {"private", "shared"} & set(talked.found())
+
+
+@pytest.mark.parametrize("slept_s, left", [(530, {"receiving 1", "sending 1"}), (545, set())])
+def test_nine_minutes_of_silence_leave_no_key_of_a_session(lab, each_engine, slept_s, left):
+    asleep = Asleep(lab, each_engine)
+    talked = Talked(lab, asleep.implementation)
+    static = {"private", "preshared", "shared"}
+    asleep.sleep(slept_s)
+    talked.peer.sock.sendto(b"wake", talked.peer.remote)
+    wait_for(lambda: set(talked.found()) == static | left, f"{static | left} in memory")
 
 
 @pytest.mark.parametrize("aead", ["boringssl", "sodium"])

@@ -365,7 +365,10 @@ TEST_P(Disturbance, WhileATimerIsDue) {
   send_to_raw();
   run_for(10s - 1ns);
   disturb();
+  world.log.clear();
   run_for(200s);
+  EXPECT_TRUE(to_raw('D').empty() && to_raw('K').empty()) << "the session is over";
+  EXPECT_TRUE(GetParam() == 1 || world.log.empty()) << "only a key change leaves somebody";
 }
 
 TEST_P(Disturbance, WhileHandshakesWaitInTheQueue) {

@@ -94,7 +94,7 @@ TEST_F(Flood, CookieLessPacketsCostNoHandshake) {
   const noise::DropCounters before = a.device().drops();
   serve();
   const std::uint64_t processed = drops(a, Drop::bad_handshake) - before[Drop::bad_handshake];
-  EXPECT_LE(processed, 8U) << "none while the queue was long";
+  EXPECT_EQ(processed, 0U);
   EXPECT_GT(drops(a, Drop::cookie_sent), 600U);
 }
 

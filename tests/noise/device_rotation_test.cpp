@@ -177,13 +177,13 @@ TEST_F(Rotation, EachKeypairIsAsOldAsItsOwnBirth) {
 
 TEST_F(Rotation, ManyUnconfirmedInitiationsKeepIndicesBounded) {  // H33
   raw.establish();
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 10'000; ++i) {
     run_for(20ms);
     raw.give(raw.initiation());
     ASSERT_LE(CoreTestAccess::index_count(a.device()), 3U);
     ASSERT_LE(CoreTestAccess::keypair_count(a.device()), 2U);
   }
-  EXPECT_EQ(sent_to(world, raw.address, 'R').size(), 2001U);
+  EXPECT_EQ(sent_to(world, raw.address, 'R').size(), 10'001U);
 }
 
 TEST_F(Rotation, IndicesAreUnpredictable) {

@@ -8,6 +8,7 @@
 #include "engine_rig.hpp"
 #include "failing.hpp"
 #include "failing_ring.hpp"
+#include "tests/noise/ip_packet.hpp"
 
 namespace wgring::tun::test {
 namespace {
@@ -171,6 +172,81 @@ TYPED_TEST(EngineErrorsTest, OfWritingTun) {
       EXPECT_EQ(host.receive(), std::to_string(i + 1));
     }
   });
+}
+
+// --- of what is written in pieces ---
+
+template <typename E>
+class EngineErrorsTestOfRuns : public EngineErrorsTest<E> {
+ protected:
+  static constexpr std::uint32_t total = 30;
+
+  EngineErrorsTestOfRuns() { this->with_offloads_ = true; }
+
+  // Datagrams that the kernel takes as one, in as many pieces, where it does: from Linux 6.2 on.
+  void add_run(const Peer& host) {
+    std::vector<std::vector<std::uint8_t>> packets;
+    for (std::uint32_t i = 0; i < total; ++i) {
+      packets.push_back(inner_udp(host.port(), numbered(i, 900)));
+      store_be16(&packets.back()[4], static_cast<std::uint16_t>(i));
+      wgring::test::fix_v4_checksum(packets.back());
+      store_be16(&packets.back()[26], 1);  // in a run the kernel does not look at it
+    }
+    this->add_delivers(packets);
+  }
+  // All of it is lost, or it is written again: whole, or as packets.
+  void expect_settled(const Peer& host, int error) {
+    const bool unjoined = error == EINVAL;
+    const std::uint64_t lost = error == EINTR || unjoined ? 0 : total;
+    EXPECT_EQ(this->counters().joining_refused, unjoined ? 1U : 0U);
+    EXPECT_EQ(this->counters().tun_errors[classify_errno(error)], lost);
+    EXPECT_EQ(this->counters().tun_errors.sum(), lost);
+    EXPECT_EQ(this->counters().tun_written, total - lost);
+    for (std::uint32_t i = 0; i < total && error == EINTR; ++i) {
+      EXPECT_EQ(host.receive(), numbered(i, 900));
+    }
+  }
+};
+TYPED_TEST_SUITE(EngineErrorsTestOfRuns, Engines, EngineNames);
+
+TYPED_TEST(EngineErrorsTestOfRuns, OfWritingTun) {
+  if (!this->offloads_.has(Offload::tun_uso)) {
+    return;  // a run is written packet by packet: EngineErrorsTest.OfWritingTun
+  }
+  const Peer host("10.9.0.1");
+  FailingRing ring;
+  this->with_each_error({SYS_writev, SYS_io_uring_enter}, [&](FailingCall& writev, int error) {
+    if constexpr (TestFixture::has_ring) {
+      ring.find();
+      writev.set_hook([&] { ring.change(); });
+      ring.fail(IORING_OP_WRITEV, EOPNOTSUPP);  // as before 6.4: what follows is written directly
+    }
+    writev.restrict_to(SYS_writev, this->device_.fd());
+    writev.fail_next(error, 1);
+    this->add_run(host);
+    this->submit();
+    ring.fail_none();
+    EXPECT_EQ(writev.left(), 0);
+    this->expect_settled(host, error);
+  });
+}
+
+TYPED_TEST(EngineErrorsTestOfRuns, OfWritingTunByTheRing) {
+  if constexpr (TestFixture::has_ring) {
+    if (!this->offloads_.has(Offload::tun_uso)) {
+      return;
+    }
+    const Peer host("10.9.0.1");
+    this->with_each_error_of_the_ring([&](FailingRing& ring, int error) {
+      ring.fail(IORING_OP_WRITEV, error);
+      this->add_run(host);
+      this->submit();
+      ring.fail_none();
+      if (error != EINTR) {  // the kernel's ring gives none: a signal is not its own
+        this->expect_settled(host, error);
+      }
+    });
+  }
 }
 
 // --- the same by the ring ---

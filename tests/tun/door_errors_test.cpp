@@ -1,0 +1,100 @@
+// Each call of the door fails with each error that a kernel or a firewall has for it: it is
+// counted, and the door goes on. H64.
+#include "door_fixture.hpp"
+#include "failing.hpp"
+#include "tun/message.hpp"
+
+namespace wgring::tun::test {
+namespace {
+
+constexpr int errors[] = {ENOBUFS,      ENOMEM,        EPERM,  EACCES,       ENETUNREACH, EMSGSIZE,
+                          EIO,          ENETDOWN,      EINVAL, EHOSTUNREACH, ENODEV,      EPROTO,
+                          ECONNREFUSED, EADDRNOTAVAIL, EFAULT, ETIMEDOUT,    EINTR,       EAGAIN};
+
+class DoorErrorsTest : public DoorTest {
+ protected:
+  // Once with each error, the door anew each time, with threads whose calls fail.
+  template <typename Check>
+  void with_each_error(unsigned call, Check check) {
+    door.reset();
+    with_failing(call, [&](FailingCall& failing) {
+      for (const int error : errors) {
+        SCOPED_TRACE(std::strerror(error));
+        start();
+        check(failing, error);
+        EXPECT_EQ(failing.left(), 0);
+        expect_all_goes_on();
+        door.reset();
+      }
+    });
+  }
+  void expect_all_goes_on() {
+    const Peer peer("127.0.0.1");
+    const auto begun = [&] {
+      peer.send("127.0.0.1", group->port(), initiation(1));
+      return !taken(1, 100ms).empty();
+    };
+    EXPECT_TRUE(wait_for(begun));
+  }
+  void flood_until_cookies() {
+    const Peer flooder("127.0.0.1");
+    const std::uint64_t before = stats().drops[noise::Drop::cookie_sent];
+    EXPECT_TRUE(wait_for([&] {
+      for (std::uint32_t i = 0; i < 200; ++i) {
+        flooder.send("127.0.0.1", group->port(), initiation(i));
+      }
+      std::ignore = taken(1, 1ms);
+      return stats().drops[noise::Drop::cookie_sent] > before;
+    })) << "load";
+  }
+};
+
+TEST_F(DoorErrorsTest, OfReceiving) {
+  with_each_error(SYS_recvmmsg, [&](FailingCall& recvmmsg, int error) {
+    recvmmsg.fail_next(error, 1);
+    const Peer peer("127.0.0.1");
+    peer.send("127.0.0.1", group->port(), initiation(7));
+    EXPECT_EQ(taken(1).size(), 1U) << "it is asked again";
+    const bool is_again = error == EAGAIN || error == EINTR;
+    EXPECT_EQ(stats().engine.receive_errors[classify_errno(error)], is_again ? 0U : 1U);
+  });
+}
+
+TEST_F(DoorErrorsTest, OfAnswering) {
+  with_each_error(SYS_sendmmsg, [&](FailingCall& sendmmsg, int error) {
+    flood_until_cookies();
+    ASSERT_TRUE(wait_for([&] {  // what came before is answered
+      const std::uint64_t before = stats().engine.udp_received;
+      ::usleep(20'000);
+      return stats().engine.udp_received == before;
+    }));
+    const ShardStats before = stats();
+    sendmmsg.fail_next(error, 1);
+    const Peer peer("127.0.0.1");
+    peer.send("127.0.0.1", group->port(), initiation(7));
+    ASSERT_TRUE(wait_for([&] { return sendmmsg.left() == 0; }));
+    const bool is_lost = error != EINTR && !blames_source(error);
+    EXPECT_EQ(peer.receive(is_lost ? 0 : 2000).empty(), is_lost);
+    const ShardStats after = stats();
+    EXPECT_EQ(after.engine.send_errors.sum() - before.engine.send_errors.sum(), is_lost ? 1U : 0U);
+    EXPECT_EQ(after.engine.sources_refused - before.engine.sources_refused,
+              blames_source(error) ? 1U : 0U);
+  });
+}
+
+// What cannot be asked is tried.
+TEST_F(DoorErrorsTest, OfAskingWhatCame) {
+  with_each_error(SYS_poll, [&](FailingCall& poll, int error) {
+    poll.fail_next(error, 3);
+    const Peer peer("127.0.0.1");
+    peer.send("127.0.0.1", group->port(), initiation(7));
+    EXPECT_FALSE(taken(1).empty());
+    EXPECT_TRUE(wait_for([&] {
+      peer.send("127.0.0.1", group->port(), initiation(7));
+      return poll.left() == 0;
+    }));
+  });
+}
+
+}  // namespace
+}  // namespace wgring::tun::test
