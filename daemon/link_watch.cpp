@@ -43,6 +43,16 @@ int take_mtu(const nlattr* attribute, void* to) {
   return MNL_CB_OK;
 }
 
+// Nothing: it is about something else, or is what a bridge says of its ports.
+std::optional<ifinfomsg> link_of(const nlmsghdr& message) {
+  const bool is_link = message.nlmsg_type == RTM_NEWLINK || message.nlmsg_type == RTM_DELLINK;
+  if (!is_link || ::mnl_nlmsg_get_payload_len(&message) < sizeof(ifinfomsg)) {
+    return std::nullopt;
+  }
+  const auto* const link = static_cast<const ifinfomsg*>(::mnl_nlmsg_get_payload(&message));
+  return link->ifi_family == AF_UNSPEC ? std::optional{*link} : std::nullopt;
+}
+
 }  // namespace
 
 LinkWatch::LinkWatch(asio::io_context& io, tun::TunDevice& device, LinkEvents events)
@@ -89,8 +99,9 @@ void LinkWatch::await_message() {
 void LinkWatch::read_messages() {
   // Link messages with statistics and attributes of every kind take a few kilobytes.
   alignas(nlmsghdr) std::array<char, 32 * 1024> buffer;  // NOLINT: filled by the kernel
-  const auto each = [](const nlmsghdr* message, void* self) {
-    static_cast<LinkWatch*>(self)->on_message(*message);
+  const auto each = [](const nlmsghdr* message, void* at) {
+    auto* const self = static_cast<LinkWatch*>(at);
+    self->overrun_ ? self->on_old_message(*message) : self->on_message(*message);
     return MNL_CB_OK;
   };
   for (int i = 0; i < receives_per_turn && !gone_; ++i) {
@@ -102,7 +113,7 @@ void LinkWatch::read_messages() {
         return;
       }
       overrun_ = true;
-    } else if (!overrun_) {
+    } else {
       static_cast<void>(
           ::mnl_cb_run(buffer.data(), static_cast<std::size_t>(bytes), 0, 0, each, this));
     }
@@ -115,8 +126,20 @@ void LinkWatch::read_messages() {
 void LinkWatch::look_after_overrun() {
   if (overrun_ && !gone_) {
     note_route_change();
+    others_.clear();
     find_home();
     ask();
+    await_up();
+  }
+}
+
+// That our link went down is an event also when it is up again by now.
+void LinkWatch::on_old_message(const nlmsghdr& message) {
+  const std::optional<ifinfomsg> link = link_of(message);
+  const bool is_ours =
+      link && at_home_ && static_cast<std::uint32_t>(link->ifi_index) == home_index_;
+  if (is_ours && message.nlmsg_type == RTM_NEWLINK && (link->ifi_flags & IFF_UP) == 0) {
+    report(Link::down);
   }
 }
 
@@ -140,12 +163,9 @@ void LinkWatch::on_message(const nlmsghdr& message) {
 }
 
 void LinkWatch::on_link_message(const nlmsghdr& message) {
-  if (::mnl_nlmsg_get_payload_len(&message) < sizeof(ifinfomsg)) {
+  const std::optional<ifinfomsg> link = link_of(message);
+  if (!link || gone_) {
     return;
-  }
-  const auto* const link = static_cast<const ifinfomsg*>(::mnl_nlmsg_get_payload(&message));
-  if (link->ifi_family != AF_UNSPEC || gone_) {
-    return;  // what a bridge says of its ports
   }
   const auto index = static_cast<std::uint32_t>(link->ifi_index);
   if (!at_home_ || index != home_index_) {

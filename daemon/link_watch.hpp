@@ -48,6 +48,7 @@ class LinkWatch {
   void read_messages();
   void look_after_overrun();
   void on_message(const nlmsghdr& message);
+  void on_old_message(const nlmsghdr& message);
   void on_link_message(const nlmsghdr& message);
   void on_other_link(std::uint32_t index, std::optional<unsigned> flags);  // none: it has gone
   void on_left_home();

@@ -32,7 +32,8 @@ void Core::receive_divided(std::span<Wild> batch, std::size_t bytes, Turn& turn)
 bool Core::open_ahead(Wild& wild, Instant now) noexcept {
   const std::uint32_t stride = stride_of(wild);
   const std::uint32_t segments = stride == 0 ? 0 : (wild.bytes - 1) / stride + 1;
-  if (!link_up_ || segments == 0 || segments > received_segments_max) {
+  const bool refused = !link_up_ || segments == 0 || !wild.source.answerable();
+  if (refused || segments > received_segments_max) {
     return true;
   }
   if (!open_batch_.fits(segments)) {

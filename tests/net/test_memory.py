@@ -19,6 +19,7 @@ from lab.python_end import DEVICE, WithPython
 from lab.retries import NO_SECOND_TRY
 from lab.run import wait_for
 from lab.wgtool import Key, preshared_key
+from test_load import stats
 
 pytestmark = [pytest.mark.ours, NO_SECOND_TRY]
 
@@ -141,8 +142,10 @@ def test_nine_minutes_of_silence_leave_no_key_of_a_session(lab, each_engine, sle
     talked = Talked(lab, asleep.implementation)
     static = {"private", "preshared", "shared"}
     asleep.sleep(slept_s)
-    talked.peer.sock.sendto(b"wake", talked.peer.remote)
-    wait_for(lambda: set(talked.found()) == static | left, f"{static | left} in memory")
+    talked.peer.send(talked.echo())
+    wait_for(lambda: any(stats(talked).get(why) for why in ("expired_key", "unknown_index")),
+             "the shard to wake up")
+    assert set(talked.found()) == static | left
 
 
 @pytest.mark.parametrize("aead", ["boringssl", "sodium"])

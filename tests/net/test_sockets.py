@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import re
 import signal
 import subprocess
 import time
@@ -230,8 +231,9 @@ def test_initiation_sent_while_the_other_was_down_is_repeated(pair):
 
 def test_a_link_that_comes_up_behind_more_messages_than_can_wait_is_seen(pair):
     """The kernel drops what no longer fits, and with it that the link came up again."""
-    left, right = pair.left, pair.right
-    ping(left.space, right.inner4)
+    left = pair.left
+    ping(left.space, pair.right.inner4)
+    seen = left.daemon.log
     changes = "".join(f"route add 10.{100 + i // 256}.{i % 256}.0/24 dev eth0\n"
                       for i in range(4_000))
     left.daemon.signal(signal.SIGSTOP)
@@ -242,8 +244,11 @@ def test_a_link_that_comes_up_behind_more_messages_than_can_wait_is_seen(pair):
     finally:
         left.daemon.signal(signal.SIGCONT)
         left.daemon.process.send_signal(signal.SIGCONT)  # nsenter stops with its child
-    # From the other end: what left sends would itself tell that the link is up.
-    wait_for(lambda: reaches(right.space, left.inner4), "the tunnel", timeout=20)
+    events = re.compile("link (?:up|down)")
+    wait_for(lambda: events.findall(left.daemon.log[len(seen):]) == ["link down", "link up"],
+             "both to be told")
+    holds_for(lambda: events.findall(left.daemon.log)[-1] == "link up", "the link is up", 0.5)
+    assert udp_sockets(left.space) == both(left.port)
 
 
 @pytest.mark.parametrize("mtu", [1280, 1500, 8920, 65535])

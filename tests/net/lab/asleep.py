@@ -10,7 +10,7 @@ SOURCE = pathlib.Path(__file__).with_name("asleep.c")
 
 
 class Asleep:
-    """Start `implementation`; whatever waits for its alarm wants a packet to be woken by."""
+    """Start `implementation`. What waits for its alarm is not woken: send data to it."""
 
     def __init__(self, lab, implementation):
         library, self._slept = lab.directory / "asleep.so", lab.directory / "slept"

@@ -159,9 +159,9 @@ class PythonPeer:
         send, receive = kdf(2, state.chaining, b"")
         self._begin(send, receive, local_index, remote_index)
 
-    def respond(self):
-        """Waits for an initiation and answers it."""
-        message, self.remote = self.receive(INITIATION)
+    def respond(self, received=None):
+        """Answers an initiation: the one received (message, address), or the next that comes."""
+        message, self.remote = received or self.receive(INITIATION)
         assert len(message) == 148
         assert message[116:132] == mac(blake2s(LABEL_MAC1, self.public), message[:116])
         state = Symmetric(self.public)

@@ -70,11 +70,17 @@ BANNED = [
 
 # One archive of the named room from one source file.
 TABLES = [
+    ({"docs/A.md": "`test_b.py`\n"}, "1: there is no test test_b.py"),
+    ({"docs/A.md": "`fuzz/a_fuzz.cpp`\n"}, "1: there is no test fuzz/a_fuzz.cpp"),
+    ({"docs/A.md": "`Suite.lower_case`\n"}, "1: there is no test Suite.lower_case"),
+    ({"docs/HOSTILE.md": "| H1 | a |\n| H2, H3 | b |\n| H4 to H73 | c |\n| H75 | d |\n"},
+     "there is no line H74"),
+    ({"docs/NETNS.md": "| N1 to N40 | a |\n"}, None),
     ({"docs/A.md": "| H1 | `Suite.Name` |\n"}, "docs/A.md:1: there is no test Suite.Name"),
     ({"docs/A.md": "\n`test_a.py::what`, `test_a.py::other`\n",
       "tests/net/test_a.py": "def test_what(lab):\n    pass\n"}, "2: there is no test test_a.py::other"),
     ({"docs/A.md": "`Suite.One` `Suite.Two` `Typed.Three` `test_a.py::what` `test_b.py`\n",
-      "tests/net/test_a.py": "def test_what(lab):\n    pass\n",
+      "tests/net/test_a.py": "def test_what(lab):\n    pass\n", "tests/net/test_b.py": "",
       "tests/a.cpp": "TEST(Suite, One) {}\nTEST_F(Suite, Two) {}\nTYPED_TEST(Typed, Three) {}\n"},
      None),
 ]
@@ -127,6 +133,8 @@ TALLY = [
     ('<testsuite><properties><property name="retried" value="b"/></properties>'
      '<testcase name="a" status="disabled"/></testsuite>', "-- second try: b\nretried: 1"),
     ('<testsuite><testcase name="a" status="disabled"/></testsuite>', "retried: 0"),
+    ('<testsuite><properties><property name="retried" value="noise.A.B"/></properties>'
+     '<testcase name="noise.A.B" status="run"/></testsuite>', "1 passed, 1 failed"),
     ('<testsuite><testcase name="a.B" status="disabled"/></testsuite>',
      "1/2 Test  #1: a.B ....***Failed    0.01 sec\n    Test  #1: a.B ....   Passed    0.02 sec\n"
      "2/2 Test  #2: a.C ....   Passed    0.02 sec\n", "-- second try: a.B\nretried: 1"),
