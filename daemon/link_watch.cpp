@@ -267,10 +267,10 @@ void LinkWatch::await_up() {
 }
 
 void LinkWatch::find_home() {
-  static_cast<void>(device_.refresh_name());  // another interface may have the name by now
+  const bool is_there = device_.refresh_name().has_value();  // another may have the former name
   const Result<std::uint32_t> index = device_.interface_index();
   // A kernel that cannot tell (before 5.2) answers the index of the name in our own namespace.
-  at_home_ = index.has_value() && device_.is_at_home();
+  at_home_ = is_there && index.has_value() && device_.is_at_home();
   home_index_ = at_home_ ? *index : 0;
 }
 
