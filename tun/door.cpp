@@ -129,6 +129,7 @@ void Door::call(Task&& task) noexcept {
 void Door::set_sockets(const UdpGroup* group) noexcept {
   call([&] {
     incoming_.clear();
+    group_ = group;
     if (group != nullptr) {
       for (const UdpPair& pair : group->door()) {
         take_socket(pair.v4());
@@ -367,6 +368,10 @@ void Door::note_arrivals(std::uint64_t count, bool more) noexcept {
   arrived_ += count;
   if (arrived_ >= flood_begins) {
     is_flood_ = true;
+  }
+  if (is_flood_ && now_.boottime - lines_drawn_ >= lines_last) {
+    lines_drawn_ = now_.boottime;
+    static_cast<void>(group_->draw_lines());  // or all stay where they are
   }
 }
 

@@ -87,6 +87,8 @@ class Door {
   static constexpr Duration window = std::chrono::milliseconds{100};
   static constexpr std::uint64_t flood_begins = 500;
   static constexpr std::uint64_t flood_ends = flood_begins / 5;
+  // In a flood: who is in the line of it is in another one at the next try, five seconds later.
+  static constexpr Duration lines_last = std::chrono::seconds{4};
   struct Sending {
     std::array<NativeAddress, answers_max> names;
     std::array<SendControl, answers_max> controls;
@@ -149,6 +151,8 @@ class Door {
   EngineCounters counters_;
   FixedVector<Incoming, sockets_max> incoming_;  // the first thread changes it
   std::size_t next_incoming_ = 0;
+  const UdpGroup* group_ = nullptr;  // as incoming_
+  Instant lines_drawn_{};
   std::uint64_t copies_ = 0;  // in this turn, of what the shards have too
   std::uint32_t given_ = 0;   // in this batch, a bit for each shard
   Now now_{};

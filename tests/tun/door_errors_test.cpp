@@ -107,5 +107,14 @@ TEST_F(DoorErrorsTest, OfAskingWhatCame) {
   });
 }
 
+// As a flood begins, and each few seconds of it.
+TEST_F(DoorErrorsTest, OfDrawingLines) {
+  with_each_error(SYS_setsockopt, [&](FailingCall& setsockopt, int error) {
+    setsockopt.fail_next(error, 1);
+    flood_until_cookies();
+    EXPECT_TRUE(wait_for([&] { return setsockopt.left() == 0; }));
+  });
+}
+
 }  // namespace
 }  // namespace wgring::tun::test

@@ -220,6 +220,22 @@ TEST_F(UdpGroupTest, WhichLineIsASecretOfTheGroup) {
   EXPECT_GT(places.size(), 2U);
 }
 
+TEST_F(UdpGroupTest, TheLinesAreDrawnAnew) {
+  const auto group = UdpGroup::open(bits, mark, 0, 0);
+  ASSERT_TRUE(group) << group.error().what;
+  const Peer peer("127.0.0.1");
+  std::set<int> places;
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_TRUE(group->draw_lines());
+    peer.send("127.0.0.1", group->port(), initiation());
+    places.insert(arrived(*group, false));
+    ASSERT_TRUE(is_line(*places.begin()) && is_line(*places.rbegin()));
+  }
+  EXPECT_GT(places.size(), 4U) << "of sixteen";
+  peer.send("127.0.0.1", group->port(), message(noise::MessageType::data, 32, 4, mark.put_on(1)));
+  EXPECT_EQ(arrived(*group, false), 1);
+}
+
 TEST_F(UdpGroupTest, APortThatSomeoneHasIsRefusedAlsoIfTheyWouldShareIt) {
   const auto first = UdpGroup::open(bits, mark, 0, 0);
   ASSERT_TRUE(first);
