@@ -55,8 +55,10 @@ class FailingCall {
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
       return {};
     }
-    return Fd{static_cast<int>(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-                                         SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter))};
+    // Before Linux 5.19 (6.17 where the answer is quick) work of a ring ends a call that was
+    // answered, and it is made again.
+    Fd asked = install(filter, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+    return asked ? std::move(asked) : install(filter, 0);
   }
   // Until no thread is left to ask for.
   void serve(int listener) {
@@ -77,7 +79,7 @@ class FailingCall {
         }
         answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
       }
-      // Work of a ring may interrupt the call that waits for this: then it is made again.
+      // Work of a ring interrupted the call that waits for this: it is made again.
       if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) != 0) {
         EXPECT_EQ(errno, ENOENT);
         left_ += answer.error != 0 ? 1 : 0;
@@ -86,6 +88,10 @@ class FailingCall {
   }
 
  private:
+  [[nodiscard]] static Fd install(const sock_fprog& filter, unsigned long flags) {
+    return Fd{static_cast<int>(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                                         SECCOMP_FILTER_FLAG_NEW_LISTENER | flags, &filter))};
+  }
   [[nodiscard]] bool concerns(const seccomp_data& call) const {
     return only_call_ < 0 || (call.nr == only_call_ && static_cast<int>(call.args[0]) == only_fd_);
   }

@@ -86,3 +86,25 @@ class Uapi:
     def set(self, *lines):
         with self.connect() as connection:
             return connection.ask("set=1\n" + "".join(f"{line}\n" for line in lines) + "\n")
+
+    def set_in_pieces(self, pieces, timeout=60):
+        """One set, of text that may be longer than can be held at once."""
+        with self.connect(timeout=timeout) as connection:
+            connection.send("set=1\n")
+            for piece in pieces:
+                connection.send(piece)
+            return connection.ask("\n")
+
+    def count_peers(self, timeout=60):
+        """Of a get, however long."""
+        key, count, rest = b"public_key=", 0, b""
+        with self.connect(timeout=timeout) as connection:
+            connection.send("get=1\n\n")
+            while not rest.endswith(b"errno=0\n\n"):
+                data = connection.socket.recv(1 << 20)
+                if not data:
+                    raise EOFError(f"closed after {rest!r}")
+                text = rest + data
+                rest = text[-len(key) + 1:]
+                count += text.count(key)
+        return count
