@@ -299,8 +299,8 @@ void declare(CLI::App& app, Options& options, Words& words) {
       ->check(CLI::IsMember(words_of(sandboxes)))
       ->option_text("auto|kill|off");
   app.add_option("--user", options.user,
-                 "User to become after set-up, by name or number, with CAP_NET_ADMIN and\n"
-                 "CAP_NET_BIND_SERVICE alone; the configuration socket stays root's")
+                 "User to become after set-up, by name or number, with those capabilities\n"
+                 "alone that later changes take; the configuration socket stays root's")
       ->option_text("NAME");
   app.add_option("--log-level", words.log_level,
                  "What is logged; verbose is another word for debug")

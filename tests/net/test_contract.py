@@ -102,6 +102,28 @@ def test_a_key_grows_old_in_sleep(lab, each_engine, slept_s, is_too_old):
     peer.receive_inner()
 
 
+@pytest.mark.ours
+def test_a_clock_that_goes_back_stands_still(lab, each_engine):
+    """The kernel never does that; some hypervisors were said to."""
+    asleep = Asleep(lab, each_engine)
+    asleep.sleep(30)
+    world = WithPython(lab, asleep.implementation)
+    peer = world.peer
+
+    def answered():
+        peer.send(world.echo())
+        return is_echo_reply(peer.receive_inner())
+
+    peer.initiate()
+    assert answered()
+    time.sleep(0.1)  # of one peer two initiations within 20 ms are a flood
+    assert answered()
+    asleep.sleep(0)
+    assert answered()
+    peer.initiate()
+    assert answered()
+
+
 # Start
 
 def test_background_start_returns_when_the_socket_answers(lab, ours):

@@ -78,11 +78,13 @@ def test_an_interface_that_was_there_keeps_its_manners(lab, ours):
     """Who made it has decided."""
     space = lab.space("solo")
     space.ip(f"tuntap add {DEVICE} mode tun")
-    lab.daemon(space, ours).start()
+    daemon = lab.daemon(space, ours).start()
     shown = space.run("sysctl", "-n", f"net.ipv4.conf.{DEVICE}.send_redirects",
                       f"net.ipv6.conf.{DEVICE}.addr_gen_mode").out.split()
     assert shown == space.run("sysctl", "-n", "net.ipv4.conf.default.send_redirects",
                               "net.ipv6.conf.default.addr_gen_mode").out.split()
+    daemon.stop()
+    assert DEVICE in space.run("ip", "-o", "link").out
 
 
 @pytest.mark.ours

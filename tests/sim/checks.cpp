@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "noise/constants.hpp"
+#include "tests/sim/test_access.hpp"
 
 namespace wgring::sim {
 namespace {
@@ -166,6 +167,14 @@ void Checks::balance(Host& host, std::uint32_t staged) {
   require(host.slots_taken() == staged,
           std::string{host.letter()} + ": " + std::to_string(host.slots_taken()) +
               " slots are taken, " + std::to_string(staged) + " packets wait");
+}
+
+void Checks::nothing_is_left(Host& host) {
+  const std::uint32_t indices = noise::CoreTestAccess::index_count(host.device());
+  const std::uint32_t keypairs = noise::CoreTestAccess::keypair_count(host.device());
+  require(indices == 0 && keypairs == 0, std::string{host.letter()} + ": its link is down, and " +
+                                             std::to_string(indices) + " receiver indices and " +
+                                             std::to_string(keypairs) + " keypairs are left");
 }
 
 void Checks::finish_flows() {

@@ -52,6 +52,8 @@ class Checks {
   // Between two calls, with so many packets staged: each one that came from the TUN was sent, is
   // counted as dropped or waits; what waits has a slot, and nothing else has.
   void balance(Host& host, std::uint32_t staged);
+  // Of a host whose link is down: neither handshakes nor sessions.
+  void nothing_is_left(Host& host);
   void finish_flows();
 
   void fail(const std::string& what);

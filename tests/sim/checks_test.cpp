@@ -126,6 +126,15 @@ TEST_F(ChecksFail, SlotMissing) {
   expect_one("slots");
 }
 
+TEST_F(ChecksFail, HandshakeThatIsLeft) {
+  checks.nothing_is_left(a);
+  EXPECT_THAT(checks.failures, IsEmpty());
+  world.add_peer(a, b, {.persistent_keepalive_s = 1});
+  world.run_for(std::chrono::seconds{1});
+  checks.nothing_is_left(a);
+  expect_one("1 receiver indices and 0 keypairs");
+}
+
 TEST_F(ChecksFail, CrookedTrain) {
   noise::Transmit train;
   train.slot = a.trains().take();

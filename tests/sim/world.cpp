@@ -440,6 +440,7 @@ void World::finish() {
   for (const auto& host : hosts_) {
     set_link(*host, false);
     checks.balance(*host, 0);
+    checks.nothing_is_left(*host);
   }
   checks.finish_flows();
 }

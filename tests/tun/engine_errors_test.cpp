@@ -256,6 +256,24 @@ TYPED_TEST(EngineErrorsTestOfRuns, OfWritingTun) {
   });
 }
 
+// --- of epoll itself ---
+
+using EpollErrorsTest = EngineErrorsTest<EpollEngine>;
+
+// Room for what is watched is limited (fs.epoll.max_user_watches), and takes memory.
+TEST_F(EpollErrorsTest, OfWatchingSockets) {
+  with_each_error({SYS_epoll_ctl}, [&](FailingCall& epoll_ctl, int error) {
+    engine_->set_sockets(nullptr);
+    epoll_ctl.fail_next(error, 6);
+    engine_->set_sockets(&pair_);
+    expect_all_goes_on();
+    EXPECT_TRUE(turn_until([&] { return epoll_ctl.left() == 0; }));
+    EXPECT_EQ(counters().receive_errors[classify_errno(error)], 6U);
+    turn(1ms);
+    EXPECT_TRUE(engine_->may_sleep());
+  });
+}
+
 // --- the same by the ring ---
 
 template <typename E>

@@ -39,21 +39,20 @@ void EpollEngine::set_sockets(const UdpPair* sockets) noexcept {
                                sockets == nullptr ? -1 : sockets->v6()};
   for (std::size_t i = 0; i < sockets_.size(); ++i) {
     Socket& socket = sockets_[i];
-    if (socket.fd >= 0) {
+    if (socket.watched) {
       static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.fd, nullptr));
     }
     socket.fd = fds[i];
-    socket.readable = socket.full = false;
+    socket.watched = socket.readable = socket.full = false;
     socket.kernel_drops = 0;
     socket.queue.restart(setup_.segmentation);
     if (socket.fd < 0) {
       counters_.udp_no_socket += socket.queue.clear();
-    } else if (const Status status = watch(socket.fd, i == 0 ? Source::v4 : Source::v6); !status) {
-      notes_.set_fatal(status.error().errno_value, status.error().what);
     } else {
       pump(socket);
     }
   }
+  watch_sockets();
 }
 
 void EpollEngine::arm() noexcept {
@@ -96,7 +95,7 @@ bool EpollEngine::may_sleep() const noexcept {
 
 void EpollEngine::wait(Instant deadline) noexcept {
   alarm_.set(deadline);
-  ask(-1);
+  ask(all_watched() ? -1 : unwatched_look_ms);
 }
 
 // --- what epoll says ---
@@ -111,11 +110,34 @@ Status EpollEngine::watch(int fd, Source source) noexcept {
   return {};
 }
 
+// One that epoll has no room for is tried at each look: what comes is read, what waits is sent.
+void EpollEngine::watch_sockets() noexcept {
+  for (std::size_t i = 0; i < sockets_.size(); ++i) {
+    Socket& socket = sockets_[i];
+    if (socket.fd < 0 || socket.watched) {
+      continue;
+    }
+    if (const Status status = watch(socket.fd, i == 0 ? Source::v4 : Source::v6); !status) {
+      counters_.receive_errors.add(status.error().errno_value);
+      socket.readable = true;
+    } else {
+      socket.watched = true;
+    }
+    if (std::exchange(socket.full, false)) {
+      pump(socket);
+    }
+  }
+}
+
+bool EpollEngine::all_watched() const noexcept {
+  return std::ranges::all_of(sockets_,
+                             [](const Socket& socket) { return socket.fd < 0 || socket.watched; });
+}
+
 void EpollEngine::watch_writable(Socket& socket, bool wanted) noexcept {
-  if (socket.full == wanted) {
+  if (std::exchange(socket.full, wanted) == wanted || !socket.watched) {
     return;
   }
-  socket.full = wanted;
   epoll_event event{};
   event.events = EPOLLIN;
   if (wanted) {
@@ -131,6 +153,7 @@ void EpollEngine::ask(int timeout_ms) noexcept {
   std::array<epoll_event, 8> events{};
   const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout_ms);
   asked_ = true;
+  watch_sockets();
   if (count < 0) {
     if (errno != EINTR) {
       notes_.set_fatal(errno, "epoll_wait");

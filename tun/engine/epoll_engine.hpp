@@ -36,13 +36,18 @@ class EpollEngine {
   enum class Source : std::uint32_t { tun, v4, v6, wake, alarm };
   struct Socket {
     int fd = -1;
+    bool watched = false;  // by epoll
     bool readable = false;
     std::uint32_t kernel_drops = 0;
     bool full = false;  // EAGAIN: nothing is sent until EPOLLOUT
     SendQueue queue;
   };
 
+  static constexpr int unwatched_look_ms = 10;
+
   [[nodiscard]] Status watch(int fd, Source source) noexcept;
+  void watch_sockets() noexcept;
+  [[nodiscard]] bool all_watched() const noexcept;
   void watch_writable(Socket& socket, bool wanted) noexcept;
   void ask(int timeout_ms) noexcept;
   void note(std::uint32_t events, Source source) noexcept;
