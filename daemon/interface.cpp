@@ -315,11 +315,14 @@ void Interface::reopen_sockets() {
   }
 }
 
-// A failure was told when it was the first.
+// A failure was told when it was the first; want of memory is one.
 void Interface::retry_sockets() {
-  if (lacks_sockets() && try_sockets()) {
-    open_door();
-    log_info("UDP sockets on port {}", listen_port_);
+  try {
+    if (lacks_sockets() && try_sockets()) {
+      open_door();
+      log_info("UDP sockets on port {}", listen_port_);
+    }
+  } catch (const std::bad_alloc&) {  // NOLINT: tried again in a second
   }
 }
 

@@ -256,7 +256,12 @@ void LinkWatch::await_up() {
   if (duplicate < 0) {
     return;  // the timer asks anyway
   }
-  writable_.assign(duplicate);
+  error_code refused;
+  writable_.assign(duplicate, refused);
+  if (refused) {
+    ::close(duplicate);
+    return;
+  }
   writable_.async_wait(asio::posix::stream_descriptor::wait_write, [this](const error_code& error) {
     if (!error) {
       error_code closed;

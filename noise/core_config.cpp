@@ -15,6 +15,7 @@ void Core::set_link(bool up, Now now, Outbox& outbox) noexcept {
       peers_.for_each([this, &turn](Peer& peer) { start_peer(peer, turn); });
     } else {
       peers_.for_each([this](Peer& peer) { stop_peer(peer); });
+      drops_.add(Drop::link_down, handshakes_.count());
       handshakes_.clear();
     }
   }

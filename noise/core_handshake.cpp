@@ -154,7 +154,10 @@ void Core::send_initiation(Peer& peer, Turn& turn) noexcept {
     return drops_.add(Drop::no_identity);
   }
   if (peer.remote.static_static(identity_) == nullptr) {
-    return drops_.add(Drop::bad_handshake);  // a low-order key: silent for ever
+    // A low-order key: silent for ever, and what waits for it keeps a place from others.
+    drops_.add(Drop::staged_abandoned, peer.staged.clear(pools_));
+    peer.keepalive_staged = false;
+    return drops_.add(Drop::bad_handshake);
   }
   ByteArray<InitiationLayout::size> message{};
   peer.last_sent_handshake = now;

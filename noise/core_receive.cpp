@@ -44,14 +44,14 @@ void Core::receive_all(std::span<Wild> batch, Turn& turn) noexcept {
 
 void Core::receive_train(Wild& wild, Turn& turn) noexcept {
   WG_ASSERT(wild.bytes <= wild.slot.bytes().size());
-  if (!link_up_) {
-    return drops_.add(Drop::link_down);
-  }
   const std::uint32_t stride = stride_of(wild);
   if (stride == 0) {
     return drops_.add(Drop::malformed);
   }
   const std::uint32_t segments = (wild.bytes - 1) / stride + 1;
+  if (!link_up_) {
+    return drops_.add(Drop::link_down, segments);
+  }
   if (segments > received_segments_max || !wild.source.answerable()) {
     return drops_.add(Drop::malformed, segments);
   }

@@ -473,6 +473,23 @@ TEST_P(InterfaceTest, WantOfMemoryWhileThereAreNoSocketsAppliesAllOrNothing) {  
     EXPECT_FALSE(tun::UdpPair::open(device().listen_port, 0)) << "there they are";
   }
 }
+
+TEST_P(InterfaceTest, WantOfMemoryInARetryIsMendedByTheNext) {
+  {
+    const auto busy = tun::UdpPair::open(0, 0);
+    ASSERT_TRUE(busy);
+    ASSERT_EQ(set("listen_port=" + std::to_string(busy->port()) + "\n"), 0);
+    interface_->set_link(Link::up);
+  }
+  std::size_t failed = 0;
+  for (std::size_t attempt = 0; attempt < 100 && interface_->lacks_sockets(); ++attempt) {
+    test::fail_allocation(attempt);
+    EXPECT_NO_THROW(interface_->retry_sockets());
+    failed += test::forget_failing_allocation() ? 1 : 0;
+  }
+  EXPECT_GT(failed, 0U);
+  EXPECT_FALSE(interface_->lacks_sockets());
+}
 #endif
 
 TEST_P(InterfaceTest, WantOfPagesAtAnyStepAppliesNothing) {  // H73

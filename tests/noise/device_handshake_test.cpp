@@ -333,6 +333,19 @@ TEST_F(Handshakes, LowOrderStaticKeysAreConfiguredAndSilent) {  // H23, N37
   EXPECT_TRUE(world.log.empty());
 }
 
+TEST_F(Handshakes, NothingWaitsForALowOrderKey) {
+  noise::AllowedIpChange change;
+  change.prefix = tunnel_prefix(noise::Family::v4, raw.number);
+  noise::PeerUpdate update;
+  update.public_key[0] = 1;
+  update.endpoint = raw.address;
+  update.allowed_ips = {&change, 1};
+  world.apply(a, update);
+  send_to_raw();
+  EXPECT_EQ(CoreTestAccess::staged_count(a.device()), 0U) << "a slot that is everybody's";
+  EXPECT_EQ(drops(a, Drop::staged_abandoned), 1U);
+}
+
 TEST_F(Handshakes, EveryFlippedBitIsRefusedAndChangesNothing) {
   const Datagram initiation = raw.initiation();
   for (std::size_t bit = 0; bit < noise::InitiationLayout::mac2 * 8; bit += 7) {

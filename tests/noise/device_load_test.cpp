@@ -55,6 +55,15 @@ TEST_F(Flood, BelowTheThresholdNoCookieIsAsked) {
   EXPECT_EQ(waiting(), 0U);
 }
 
+TEST_F(Flood, WhatWaitsWhenTheLinkGoesDownIsCounted) {
+  flood(448);
+  const std::size_t left = waiting();
+  ASSERT_GT(left, 0U);
+  world.set_link(a, false);
+  EXPECT_EQ(waiting(), 0U);
+  EXPECT_EQ(drops(a, Drop::link_down), left);
+}
+
 TEST_F(Flood, UnderLoadAnInitiationIsAnsweredByACookieAndThenTaken) {
   flood(640);
   ASSERT_GE(waiting(), noise::under_load_handshakes);

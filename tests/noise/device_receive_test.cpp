@@ -377,6 +377,8 @@ TEST_F(Receiving, PaddingIsNotJudged) {  // H60
 TEST_F(Receiving, LinkDownTakesNothing) {
   world.set_link(a, false);
   EXPECT_EQ(give_and_see(raw.keepalive()), Drop::link_down);
+  world.receive(a, std::vector<Datagram>(5, raw.keepalive()), true);
+  EXPECT_EQ(drops(a, Drop::link_down), 6U) << "each of a train";
 }
 
 }  // namespace

@@ -177,6 +177,20 @@ TEST_F(SendQueueTest, SixtyFourSegmentsAreOneTooManyForSomeKernels) {
   queue_.clear();
 }
 
+TEST_F(SendQueueTest, AWayThatTakesNoTrainGivesBackTheSixtyFourthToOthers) {
+  queue_.restart(Segmentation::on);
+  queue_.push(train(64, 100, 100));
+  EXPECT_EQ(queue_.settle_failure(EINVAL, counters_, refused_), SendNext::again);
+  EXPECT_EQ(queue_.settle_failure(EINVAL, counters_, refused_), SendNext::again);
+  EXPECT_EQ(lengths(), Lengths(64, 100));
+  queue_.clear();
+  noise::Transmit other = train(64, 100, 100);
+  other.endpoint.remote.ip.bytes[3] ^= 1;
+  queue_.push(std::move(other));
+  EXPECT_EQ(lengths(), Lengths{6400});
+  queue_.clear();
+}
+
 TEST_F(SendQueueTest, ASourceThatIsRefusedGivesBackTheSixtyFourth) {
   queue_.restart(Segmentation::on);
   noise::Transmit head = train(64, 100, 100);

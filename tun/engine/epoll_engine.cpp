@@ -150,10 +150,10 @@ void EpollEngine::watch_writable(Socket& socket, bool wanted) noexcept {
 }
 
 void EpollEngine::ask(int timeout_ms) noexcept {
+  watch_sockets();
   std::array<epoll_event, 8> events{};
   const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout_ms);
   asked_ = true;
-  watch_sockets();
   if (count < 0) {
     if (errno != EINTR) {
       notes_.set_fatal(errno, "epoll_wait");

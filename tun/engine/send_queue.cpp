@@ -136,6 +136,9 @@ bool SendQueue::refuses_segmentation(int errno_value, EngineCounters& counters) 
     message_segments_max_ = segments - 1;
     return true;
   }
+  if (segments == noise::train_segments_max - 1) {
+    message_segments_max_ = noise::train_segments_max;  // it was not that they were so many
+  }
   head.plain = true;
   refused_.add(head.train.endpoint.remote.ip, read_clock().boottime);
   for (std::size_t i = 1; i < size_; ++i) {
