@@ -249,7 +249,7 @@ void LinkWatch::ask_again_later() {
 void LinkWatch::await_up() {
   error_code ignored;
   writable_.close(ignored);
-  if (at_home_ || gone_ || link_ != Link::down) {
+  if (at_home_ || gone_ || link_ != Link::down || no_room_) {
     return;
   }
   const int duplicate = ::fcntl(device_.fd(), F_DUPFD_CLOEXEC, 3);
@@ -260,6 +260,7 @@ void LinkWatch::await_up() {
   writable_.assign(duplicate, refused);
   if (refused) {
     ::close(duplicate);
+    no_room_ = true;  // each further try would cost memory
     return;
   }
   writable_.async_wait(asio::posix::stream_descriptor::wait_write, [this](const error_code& error) {

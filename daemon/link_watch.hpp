@@ -70,6 +70,7 @@ class LinkWatch {
   bool route_change_pending_ = false;
   bool at_home_ = false;
   bool gone_ = false;
+  bool no_room_ = false;          // epoll refused writable_ once; the timer asks anyway
   bool overrun_ = false;          // what waits in the socket is not to be believed
   bool told_of_mtu_ = false;      // that it cannot be read: away from home on a kernel before 5.2
   std::uint32_t home_index_ = 0;  // of the interface, while at home

@@ -485,7 +485,7 @@ TEST_P(InterfaceTest, WantOfMemoryInARetryIsMendedByTheNext) {
   for (std::size_t attempt = 0; attempt < 100 && interface_->lacks_sockets(); ++attempt) {
     test::fail_allocation(attempt);
     EXPECT_NO_THROW(interface_->retry_sockets());
-    failed += test::forget_failing_allocation() ? 1 : 0;
+    failed += test::forget_failing_allocation() ? 1U : 0U;
   }
   EXPECT_GT(failed, 0U);
   EXPECT_FALSE(interface_->lacks_sockets());
