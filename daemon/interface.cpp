@@ -268,6 +268,8 @@ void Interface::use_sockets(Sockets sockets) {
     shards_[shard].call([&](tun::ShardContext& context) {
       context.set_sockets(sockets == nullptr ? nullptr : &sockets->of(shard));
       context.device.forget_sources();
+      // Not a moment later: what has come to the sockets since they were opened is not lost.
+      context.device.set_link(link_ == Link::up, context.now, context.outbox);
     });
   }
   sockets_.swap(sockets);

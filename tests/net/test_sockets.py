@@ -8,6 +8,7 @@ import contextlib
 import re
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -18,6 +19,8 @@ from lab.pair import DEVICE
 from lab.run import holds_for, wait_for
 from lab.traffic import ping, reaches
 from lab.wgtool import Key, Wg
+
+DATA_FOR_NOBODY = b"\x04" + bytes(31)
 
 
 def udp_sockets(space):
@@ -51,6 +54,38 @@ def device(solo):
 def test_up_opens_one_port_in_both_families(device):
     wait_for(lambda: device.dump().listen_port, "a port")
     assert udp_sockets(device.space) == both(device.dump().listen_port)
+
+
+@pytest.mark.ours
+def test_what_comes_while_the_link_goes_up_is_taken(lab, each_engine):
+    """From when the port is open: else who calls at once has to call again, five seconds later."""
+    near, far, over = lab.space("near"), lab.space("far"), threading.Event()
+    near.wire(far, "eth0", "eth0")
+    for number, space in enumerate((near, far), 1):
+        space.address("eth0", f"10.0.0.{number}/24")
+    daemon = lab.daemon(near, each_engine).start()
+    wg = Wg(near, DEVICE)
+    wg.set_private_key(Key().private)
+    wg.set("listen-port 1001")
+    sock = far.udp_socket()
+
+    def call():
+        while not over.is_set():
+            sock.sendto(DATA_FOR_NOBODY, ("10.0.0.1", 1001))
+
+    calling = threading.Thread(target=call)
+    calling.start()
+    try:
+        near.ip(f"link set {DEVICE} up")
+        near.wait_udp_port(1001)
+        time.sleep(0.5)
+        daemon.signal(signal.SIGUSR1)
+        wait_for(lambda: " tun errors:" in daemon.log, "counters in the log")
+    finally:
+        over.set()
+        calling.join()
+    assert "unknown_index=" in daemon.log
+    assert "link_down=" not in daemon.log
 
 
 @pytest.mark.ours
