@@ -159,14 +159,10 @@ void Interface::set_link(Link link) {
   link_ = link;
   if (lacks_sockets()) {
     reopen_sockets();
-  }
-  shards_.call_each([link](tun::ShardContext& context) {
-    context.device.set_link(link == Link::up, context.now, context.outbox);
-  });
-  if (link == Link::up) {
     open_door();
-  } else {
-    use_sockets(nullptr);
+  }
+  if (lacks_sockets() || link == Link::down) {
+    use_sockets(nullptr);  // the shards are told of the link by this
   }
 }
 
@@ -244,7 +240,7 @@ Result<Interface::Prepared> Interface::prepare(const SetRequest& request) {
 void Interface::undo(const Prepared& prepared) noexcept {
   if (prepared.marked) {
     if (const Status undone = sockets_->set_fwmark(fwmark_); !undone) {
-      log_error("the former mark cannot be set again: {}", error_text(undone.error()));
+      log_error("the former mark cannot be set again: {}", undone.error());
     }
   }
 }
@@ -284,47 +280,42 @@ void Interface::open_door() noexcept {
   }
   const Status opened = sockets_->open_door();
   shards_.door().set_sockets(sockets_.get());
-  try {
-    if (!opened) {
-      log_error("initiations have no sockets of their own until the port changes: {}",
-                error_text(opened.error()));
-    } else if (sockets_->door().empty()) {
-      log_info("initiations have no sockets of their own, and a flood costs throughput: {}",
-               error_text(sockets_->no_door()));
-    }
-  } catch (const std::bad_alloc&) {  // NOLINT: not even the line can be written
-  }
-}
-
-Status Interface::try_sockets() {
-  Result<Sockets> opened = open_sockets(listen_port_, fwmark_);
   if (!opened) {
-    return std::unexpected(opened.error());
+    log_error("initiations have no sockets of their own until the port changes: {}",
+              opened.error());
+  } else if (sockets_->door().empty()) {
+    log_info("initiations have no sockets of their own, and a flood costs throughput: {}",
+             sockets_->no_door());
   }
-  listen_port_ = (*opened)->port();
-  use_sockets(std::move(*opened));
-  return {};
 }
 
-// Want of memory is a failure like others: the set that led here is half applied already.
+// Want of memory is a failure like others: the set that led here may be half applied already.
+Status Interface::try_sockets() {
+  try {
+    Result<Sockets> opened = open_sockets(listen_port_, fwmark_);
+    if (!opened) {
+      return std::unexpected(opened.error());
+    }
+    listen_port_ = (*opened)->port();
+    use_sockets(std::move(*opened));
+    return {};
+  } catch (const std::bad_alloc&) {
+    return fail(ENOMEM, "no room for sockets");
+  }
+}
+
 void Interface::reopen_sockets() {
-  try {
-    if (const Status opened = try_sockets(); !opened) {
-      log_error("no UDP sockets on port {}: {}; tried again until the link goes down", listen_port_,
-                error_text(opened.error()));
-    }
-  } catch (const std::bad_alloc&) {  // NOLINT: not even the line can be written
+  if (const Status opened = try_sockets(); !opened) {
+    log_error("no UDP sockets on port {}: {}; tried again until the link goes down", listen_port_,
+              opened.error());
   }
 }
 
-// A failure was told when it was the first; want of memory is one.
+// A failure was told when it was the first.
 void Interface::retry_sockets() {
-  try {
-    if (lacks_sockets() && try_sockets()) {
-      open_door();
-      log_info("UDP sockets on port {}", listen_port_);
-    }
-  } catch (const std::bad_alloc&) {  // NOLINT: tried again in a second
+  if (lacks_sockets() && try_sockets()) {
+    open_door();
+    log_info("UDP sockets on port {}", listen_port_);
   }
 }
 

@@ -224,7 +224,7 @@ void LinkWatch::ask() {
   } else if (!told_of_mtu_) {
     told_of_mtu_ = true;
     log_info("the MTU of {} cannot be read any more and is taken to stay {}: {}", device_.name(),
-             mtu_bytes_.value_or(0), error_text(mtu_bytes.error()));
+             mtu_bytes_.value_or(0), mtu_bytes.error());
   }
   report(state == tun::TunState::up ? Link::up : Link::down);
   if (!at_home_) {

@@ -181,7 +181,7 @@ int Process::run() {
 
 void Process::choose_crypto() {
   if (const Status initialised = crypto::initialise(); !initialised) {
-    fail_setup("{}", error_text(initialised.error()));
+    fail_setup("{}", initialised.error());
   }
   const SelfTestVerdict verdict = judge_self_test(crypto::self_test());
   for (const std::string& line : verdict.errors) {
@@ -193,7 +193,7 @@ void Process::choose_crypto() {
   aead_reason_ = verdict.aead_reason;
   const Result<const crypto::Aead*> chosen = crypto::choose_aead(options_.aead);
   if (!chosen) {
-    fail_setup("--aead={}: {}", options_.aead, error_text(chosen.error()));
+    fail_setup("--aead={}: {}", options_.aead, chosen.error());
   }
   aead_ = *chosen;
 }
@@ -208,8 +208,7 @@ void Process::open_tun() {
                       : tun::TunDevice::create(options_.interface_name, offloads_,
                                                std::uint32_t{1} << options_.shard_bits);
   if (!opened) {
-    fail_setup("{}: {}", options_.tun_fd ? "WG_TUN_FD" : options_.interface_name,
-               error_text(opened.error()));
+    fail_setup("{}: {}", options_.tun_fd ? "WG_TUN_FD" : options_.interface_name, opened.error());
   }
   tun_ = std::move(*opened);
   name_ = tun_.name();
@@ -223,9 +222,8 @@ void Process::steer_tun() {
     return;
   }
   const Status steered = steering_.open(tun_.fd());
-  steered_ =
-      steered ? "packets are read by their peer's shard"
-              : fmt::format("packets are read by any shard, for {}", error_text(steered.error()));
+  steered_ = steered ? "packets are read by their peer's shard"
+                     : fmt::format("packets are read by any shard, for {}", steered.error());
 }
 
 void Process::open_socket() {
@@ -257,7 +255,7 @@ void Process::start_shards() {
                               queues);
   }();
   if (!started) {
-    fail_setup("cannot start the data path: {}", error_text(started.error()));
+    fail_setup("cannot start the data path: {}", started.error());
   }
   shards_ = std::move(*started);
   for (std::uint32_t i = 0; i < count; ++i) {
@@ -281,7 +279,7 @@ void Process::give_up_privileges(const std::optional<Account>& account) {
     return;
   }
   if (const Status proved = steering_.prove(); !proved) {
-    steered_ = fmt::format("packets are read by any shard, for {}", error_text(proved.error()));
+    steered_ = fmt::format("packets are read by any shard, for {}", proved.error());
   }
 }
 
@@ -373,7 +371,7 @@ void Process::on_notices(std::uint32_t shard) {
   if (notices.tun_gone) {
     end(0, "the interface was deleted");
   } else if (notices.fatal) {
-    log_error("the data path stopped: {}", error_text(notices.error));
+    log_error("the data path stopped: {}", notices.error);
     end(1, "the data path stopped");
   }
 }

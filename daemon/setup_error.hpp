@@ -19,7 +19,6 @@ class SetupError : public std::runtime_error {
 
 // "Address already in use" and the like.
 [[nodiscard]] std::string errno_text(int errno_value);
-[[nodiscard]] std::string error_text(const Error& error);
 
 template <typename... Arguments>
 [[noreturn]] void fail_setup(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
@@ -27,3 +26,11 @@ template <typename... Arguments>
 }
 
 }  // namespace wgring::daemon
+
+// "bind(): Address already in use". A line of the log is made where want of memory is no harm.
+template <>
+struct fmt::formatter<wgring::Error> {
+  static constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+  static fmt::format_context::iterator format(const wgring::Error& error,
+                                              fmt::format_context& context);
+};

@@ -15,7 +15,7 @@ constexpr std::chrono::milliseconds pause_between_pages{10};
 tun::RouteQuestion open_question() {
   Result<tun::RouteQuestion> opened = tun::RouteQuestion::open();
   if (!opened) {
-    fail_setup("{}", error_text(opened.error()));
+    fail_setup("{}", opened.error());
   }
   return std::move(*opened);
 }

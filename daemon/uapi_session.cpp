@@ -149,8 +149,7 @@ void UapiSession::answer_set() {
   if (!applied) {
     const bool port = request.listen_port && applied.error().errno_value == EADDRINUSE;
     log_info("set refused, nothing changed: {}{}",
-             port ? fmt::format("listen_port={}: ", *request.listen_port) : "",
-             error_text(applied.error()));
+             port ? fmt::format("listen_port={}: ", *request.listen_port) : "", applied.error());
   }
   append_errno(text, applied ? 0 : applied.error().errno_value, ErrnoSign::negative);
   streaming_ = false;

@@ -9,7 +9,7 @@ A message without anything in it (handshake, keepalive) that is refused is count
 drops, so the right side of the second line may be larger, by no more than there were such messages.
 """
 
-from load.counters import counters
+from lab.counters import counters
 from load.relay import TO_HUB, TO_SPOKE
 
 NOT_SENT = ("no_route", "no_endpoint", "staged_overflow", "staged_abandoned", "no_buffer",

@@ -19,6 +19,7 @@ import time
 
 from duel import contestants, meter, rounds
 from duel.arena import Arena, laboratory
+from lab.counters import Counted, counters
 from lab.daemon import Implementation
 from lab.lab import Lab
 from lab.pair import DEVICE
@@ -27,7 +28,6 @@ from lab.traffic import IPERF_PORT, iperf_server
 from lab.usage import kilobytes
 from lab.wgtool import Key, Wg
 from load import attack
-from load.counters import Counted, counters
 
 SETTLE_S = 1.0
 FLOWING_BYTES = 1_000_000

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from lab import peers
+from lab.counters import counters
 from lab.flood import flooded
 from lab.peer import (COOKIE, DATA, INITIATION, RESPONSE, is_echo_reply, open_cookie, tai64n,
                       with_macs, with_second_mac)
@@ -21,7 +22,6 @@ from lab.retries import NO_SECOND_TRY, SECOND_TRY
 from lab.run import wait_for
 from lab.traffic import ping
 from lab.wgtool import Key
-from test_load import stats
 
 pytestmark = NO_SECOND_TRY
 
@@ -159,7 +159,12 @@ def test_every_length_of_a_type_is_survived(met, kind):
     assert answers(met)
     if not peers.STANDIN:
         kept_out = ("malformed", "bad_mac1", "unknown_index", "bad_cookie_reply")
-        wait_for(lambda: sum(stats(met).get(why, 0) for why in kept_out) >= 160 - 1, "all to count")
+
+        def counted():
+            found = counters(met.daemon)
+            return sum(found[f"dropped.{why}"] for why in kept_out)
+
+        wait_for(lambda: counted() >= 160 - 1, "all to count")
 
 
 # Handshakes
@@ -240,7 +245,7 @@ def test_a_flood_of_cookie_replies_disturbs_no_session(met):
     wait_for(lambda: answers(met), "an answer behind the flood")
     assert met.view().endpoint == "10.0.0.2:1002"
     if not peers.STANDIN:
-        wait_for(lambda: stats(met).get("bad_cookie_reply", 0) > 1000, "them to count")
+        wait_for(lambda: counters(met.daemon)["dropped.bad_cookie_reply"] > 1000, "them to count")
 
 
 def test_cookie_reply_that_nobody_asked_for_moves_no_endpoint(met):
@@ -301,9 +306,9 @@ def test_proven_sources_of_one_64_share_a_rate(lab, each_engine, form, shared):
         ends = [proven(world, number, form.format(100 + number)) for number in range(PROVEN)]
         time.sleep(1.1)  # what they asked for before is forgotten
         ready = [with_second_mac(peer.initiation()[0], cookie) for peer, cookie in ends]
-        limited = stats(world).get("rate_limited", 0)
+        limited = counters(world.daemon)["dropped.rate_limited"]
         for (peer, _), message in zip(ends, ready):
             peer.sock.sendto(message, peer.remote)
         answered = sum(is_answered(peer) for peer, _ in ends)
-    assert (stats(world).get("rate_limited", 0) > limited) == shared
+    assert (counters(world.daemon)["dropped.rate_limited"] > limited) == shared
     assert 4 <= answered < PROVEN if shared else answered >= PROVEN - 4

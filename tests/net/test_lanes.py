@@ -13,10 +13,10 @@ import time
 
 import pytest
 
+from lab.counters import counters
 from lab.pair import Pair
 from lab.run import wait_for
 from lab.traffic import ping, tcp_bytes
-from test_offload import counters
 
 pytestmark = pytest.mark.ours
 
@@ -82,7 +82,7 @@ def test_no_packet_of_a_flow_overtakes_another(lab, each_engine, lanes):
     for end in (pair.left, pair.right):
         assert len(lane_threads(end.daemon)) == lanes
         assert re.search(rf"lanes: {lanes} \(as asked\)", end.daemon.log)
-        assert lanes or "lane_batches" not in counters(end)
+        assert lanes or "packets.lane_batches" not in counters(end.daemon)
 
 
 def test_idle_lanes_sleep_and_pings_are_not_theirs(lab, ours):
@@ -92,7 +92,7 @@ def test_idle_lanes_sleep_and_pings_are_not_theirs(lab, ours):
     before = lane_threads(pair.left.daemon)
     ping(pair.left.space, pair.right.inner4, count=50, interval=0.01)
     assert lane_threads(pair.left.daemon) == before
-    assert "lane_batches" not in counters(pair.left)
+    assert "packets.lane_batches" not in counters(pair.left.daemon)
 
 
 def test_automatic_says_how_many_and_why(lab, ours):

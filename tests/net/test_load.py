@@ -5,13 +5,12 @@
 """
 
 import contextlib
-import re
-import signal
 import subprocess
 import time
 
 import pytest
 
+from lab.counters import counters
 from lab.pair import DEVICE, End
 from lab.run import kill_group, wait_for
 from lab.traffic import IPERF_PORT, iperf, iperf_server, ping, reaches, tcp_bytes
@@ -169,18 +168,8 @@ def test_what_a_flood_loses_is_counted(pair):
     iperf(left.space, right.space, right.inner4, "-u", "-b", 0, "-l", 64, seconds=2)
     time.sleep(1)  # for what is on its way
     ping(left.space, right.inner4, count=1, wait=5)  # brings the count
-    sent, received = stats(left), stats(right)
-    missing = sent["udp_sent"] - received["udp_received"]
-    dropped = received.get("udp_kernel_dropped", 0)
-    assert sent["udp_sent"] > 1000
+    sent, received = counters(left.daemon), counters(right.daemon)
+    missing = sent["packets.udp_sent"] - received["packets.udp_received"]
+    dropped = received["lost in the engine.udp_kernel_dropped"]
+    assert sent["packets.udp_sent"] > 1000
     assert missing >= dropped and (missing == 0) == (dropped == 0)
-
-
-def stats(end):
-    """All counters of the daemon as of now."""
-    last = " tun errors:"
-    before = end.daemon.log.count(last)
-    end.daemon.signal(signal.SIGUSR1)
-    wait_for(lambda: end.daemon.log.count(last) > before, "counters in the log")
-    text = end.daemon.log.rpartition(" packets:")[2]
-    return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", text)}

@@ -11,6 +11,7 @@ import pytest
 
 from lab import peers
 from lab.asleep import Asleep
+from lab.counters import counters
 from lab.daemon import Implementation
 from lab.memory import flags_at, places_in_memory
 from lab.noise import x25519
@@ -19,7 +20,6 @@ from lab.python_end import DEVICE, WithPython
 from lab.retries import NO_SECOND_TRY
 from lab.run import wait_for
 from lab.wgtool import Key, preshared_key
-from test_load import stats
 
 pytestmark = [pytest.mark.ours, NO_SECOND_TRY]
 
@@ -143,8 +143,8 @@ def test_nine_minutes_of_silence_leave_no_key_of_a_session(lab, each_engine, sle
     static = {"private", "preshared", "shared"}
     asleep.sleep(slept_s)
     talked.peer.send(talked.echo())
-    wait_for(lambda: any(stats(talked).get(why) for why in ("expired_key", "unknown_index")),
-             "the shard to wake up")
+    asked_for_it = {"dropped.expired_key", "dropped.unknown_index"}
+    wait_for(lambda: asked_for_it & set(counters(talked.daemon)), "the shard to wake up")
     assert set(talked.found()) == static | left
 
 

@@ -7,8 +7,6 @@ import concurrent.futures
 import contextlib
 import os
 import pathlib
-import re
-import signal
 import socket
 import struct
 import threading
@@ -17,6 +15,7 @@ import time
 import pytest
 
 from lab import inject, peers
+from lab.counters import counters_of_shards
 from lab.pair import Pair
 from lab.run import wait_for
 from lab.traffic import ping, reaches, tcp_bytes, udp_bytes
@@ -30,15 +29,8 @@ DEVICE = "wg0"
 SPOKES = 6
 
 
-def counters(daemon, shards):
-    """Counters of moved packets as of now, of each shard."""
-    pattern = r"shard (\d+): packets:((?: \w+=\d+)*)"
-    before = len(re.findall(pattern, daemon.log))
-    daemon.signal(signal.SIGUSR1)
-    wait_for(lambda: len(re.findall(pattern, daemon.log)) >= before + shards, "counters in the log")
-    found = sorted(re.findall(pattern, daemon.log)[-shards:])
-    return [{name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", text)}
-            for _, text in found]
+def sum_of(shards, name):
+    return sum(shard[f"packets.{name}"] for shard in shards)
 
 
 def key_on(shard, shards):
@@ -112,10 +104,10 @@ def test_all_peers_are_served_at_once_in_both_directions(star):
             star.hub, star.spokes[number], f"10.9.0.{number + 1}",
             *(["-R"] if number % 2 else [])), range(SPOKES)))
     assert min(moved) > 100_000
-    each = counters(star.daemon, star.shards)
-    assert all(shard["udp_received"] > 100 and shard["udp_sent"] > 100 for shard in each)
-    assert (sum(shard.get("handed_over", 0) for shard in each)
-            == sum(shard.get("taken_over", 0) for shard in each))
+    each = counters_of_shards(star.daemon)
+    assert all(shard[f"packets.{what}"] > 100 for shard in each
+               for what in ("udp_received", "udp_sent"))
+    assert sum_of(each, "handed_over") == sum_of(each, "taken_over")
 
 
 def test_the_interface_is_one_to_wg(star):
@@ -219,10 +211,10 @@ def test_a_prefix_takes_its_packets_to_the_shard_of_its_peer(star):
         return
 
     def read_by(work):
-        before = counters(star.daemon, star.shards)
+        before = counters_of_shards(star.daemon)
         work()
-        after = counters(star.daemon, star.shards)
-        read = [now.get("tun_read", 0) - then.get("tun_read", 0)
+        after = counters_of_shards(star.daemon)
+        read = [now["packets.tun_read"] - then["packets.tun_read"]
                 for then, now in zip(before, after)]
         return max(range(star.shards), key=read.__getitem__), max(read)
 
@@ -230,13 +222,12 @@ def test_a_prefix_takes_its_packets_to_the_shard_of_its_peer(star):
         ping(star.hub, f"10.9.0.{number + 1}")
     for number in range(SPOKES):
         ping(star.spokes[number], "10.9.0.254")
-    before = counters(star.daemon, star.shards)
+    before = counters_of_shards(star.daemon)
     for number in range(SPOKES):
         shard, read = read_by(lambda: ping(star.hub, f"10.9.0.{number + 1}", count=30))
         assert shard == number % star.shards and read >= 30
-    handed = [now.get("handed_over", 0) - then.get("handed_over", 0)
-              for then, now in zip(before, counters(star.daemon, star.shards))]
-    assert sum(handed) == 0
+    after = counters_of_shards(star.daemon)
+    assert sum_of(after, "handed_over") == sum_of(before, "handed_over")
     # The address of spoke 0 moves to spoke 1, and is nobody's when that goes.
     star.set(star.hub, f"peer {star.keys[1].public} allowed-ips 10.9.0.1/32,10.9.0.2/32")
     assert read_by(lambda: ping(star.hub, "10.9.0.1", count=30, wait=0.01, check=False))[0] == 1
@@ -257,11 +248,10 @@ def test_without_bpf_packets_are_handed_over(lab):
                 sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             with sender:
                 sender.sendto(b"x", (f"10.9.0.{number + 1}", 9))
-    wait_for(lambda: sum(shard.get("handed_over", 0) for shard in counters(star.daemon, 4)) > 40,
+    wait_for(lambda: sum_of(counters_of_shards(star.daemon), "handed_over") > 40,
              "packets to be handed over")
-    each = counters(star.daemon, 4)
-    assert (sum(shard.get("handed_over", 0) for shard in each)
-            == sum(shard.get("taken_over", 0) for shard in each))
+    each = counters_of_shards(star.daemon)
+    assert sum_of(each, "handed_over") == sum_of(each, "taken_over")
 
 
 def test_link_down_and_up_and_the_end_of_the_interface(star):

@@ -14,6 +14,7 @@ import time
 import pytest
 
 from lab.capture import Capture
+from lab.counters import counters
 from lab.daemon import Implementation
 from lab.pair import DEVICE
 from lab.run import holds_for, wait_for
@@ -42,6 +43,15 @@ def link_down(end):
     wait_for(lambda: not udp_sockets(end.space), "sockets to close after link down")
 
 
+def wired(lab):
+    """Two spaces, 10.0.0.1 and 10.0.0.2 on eth0."""
+    near, far = lab.space("near"), lab.space("far")
+    near.wire(far, "eth0", "eth0")
+    for number, space in enumerate((near, far), 1):
+        space.address("eth0", f"10.0.0.{number}/24")
+    return near, far
+
+
 @pytest.fixture
 def device(solo):
     """`wg` on a device that is up."""
@@ -59,10 +69,7 @@ def test_up_opens_one_port_in_both_families(device):
 @pytest.mark.ours
 def test_what_comes_while_the_link_goes_up_is_taken(lab, each_engine):
     """From when the port is open: else who calls at once has to call again, five seconds later."""
-    near, far, over = lab.space("near"), lab.space("far"), threading.Event()
-    near.wire(far, "eth0", "eth0")
-    for number, space in enumerate((near, far), 1):
-        space.address("eth0", f"10.0.0.{number}/24")
+    (near, far), over = wired(lab), threading.Event()
     daemon = lab.daemon(near, each_engine).start()
     wg = Wg(near, DEVICE)
     wg.set_private_key(Key().private)
@@ -79,23 +86,20 @@ def test_what_comes_while_the_link_goes_up_is_taken(lab, each_engine):
         near.ip(f"link set {DEVICE} up")
         near.wait_udp_port(1001)
         time.sleep(0.5)
-        daemon.signal(signal.SIGUSR1)
-        wait_for(lambda: " tun errors:" in daemon.log, "counters in the log")
     finally:
         over.set()
         calling.join()
-    assert "unknown_index=" in daemon.log
-    assert "link_down=" not in daemon.log
+    found = counters(daemon)
+    assert found["dropped.unknown_index"] > 0
+    assert "dropped.link_down" not in found
 
 
 @pytest.mark.ours
 def test_an_interface_that_nobody_uses_is_silent(lab, ours):
     """Everything is routed to a peer, and nobody has anything to say: the kernel neither."""
-    near, far = lab.space("near"), lab.space("far")
-    near.wire(far, "eth0", "eth0")
-    for number, space in enumerate((near, far), 1):
+    near, far = wired(lab)
+    for space in (near, far):
         space.sysctl("net.ipv6.conf.eth0.disable_ipv6", 1)
-        space.address("eth0", f"10.0.0.{number}/24")
     lab.daemon(near, ours).start()
     wg = Wg(near, DEVICE)
     wg.set_private_key(Key().private)

@@ -37,7 +37,7 @@ class RawSegments {
   [[nodiscard]] std::size_t receive_payload(std::size_t wanted) const {
     std::size_t payload = 0;
     for (std::size_t bytes = 1; bytes > 0;) {
-      bytes = receive(payload < wanted ? 2000 : 0);
+      bytes = receive_within(payload < wanted ? 2000 : 0, fd_.get()).size();
       payload += bytes > headers_bytes ? bytes - headers_bytes : 0;
     }
     return payload;
@@ -45,14 +45,6 @@ class RawSegments {
 
  private:
   static constexpr std::size_t headers_bytes = 52;  // with the options of Flow
-
-  [[nodiscard]] std::size_t receive(int timeout_ms) const {
-    pollfd ready{.fd = fd_.get(), .events = POLLIN, .revents = 0};
-    std::array<char, 66'000> packet;
-    const ssize_t bytes =
-        ::poll(&ready, 1, timeout_ms) == 1 ? ::recv(fd_.get(), packet.data(), packet.size(), 0) : 0;
-    return bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
-  }
 
   Fd fd_;
 };

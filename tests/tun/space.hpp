@@ -97,6 +97,18 @@ inline sockaddr_in6 v6_address(const char* address, std::uint16_t port) {
   return at;
 }
 
+// What comes next; empty after `timeout_ms` without anything.
+inline std::string receive_within(int timeout_ms, int fd) {
+  pollfd ready{.fd = fd, .events = POLLIN, .revents = 0};
+  if (::poll(&ready, 1, timeout_ms) != 1) {
+    return {};
+  }
+  std::string text(66'000, '\0');
+  const ssize_t bytes = ::recv(fd, text.data(), text.size(), 0);
+  text.resize(bytes > 0 ? static_cast<std::size_t>(bytes) : 0);
+  return text;
+}
+
 // An ordinary socket of the other side.
 class Peer {
  public:
@@ -127,14 +139,7 @@ class Peer {
   }
   // The next datagram; empty after `timeout_ms` without one.
   [[nodiscard]] std::string receive(int timeout_ms = 2000) const {
-    pollfd ready{.fd = fd(), .events = POLLIN, .revents = 0};
-    if (::poll(&ready, 1, timeout_ms) != 1) {
-      return {};
-    }
-    std::string text(66'000, '\0');
-    const ssize_t bytes = ::recv(fd(), text.data(), text.size(), 0);
-    text.resize(bytes > 0 ? static_cast<std::size_t>(bytes) : 0);
-    return text;
+    return receive_within(timeout_ms, fd());
   }
 
  private:

@@ -9,7 +9,7 @@ from lab.run import LabError, wait_for
 LAST_LINE = " tun errors:"
 TITLES = ("packets", "lost in the engine", "dropped", "send errors", "receive errors",
           "tun errors")
-LINE = re.compile(rf"(?:^|\s)({'|'.join(TITLES)}):((?: \w+=\d+)+| none)$")
+LINE = re.compile(rf"(?:\sshard (\d+):)?\s({'|'.join(TITLES)}):((?: \w+=\d+)+| none)$")
 
 
 class Counted(collections.Counter):
@@ -32,8 +32,8 @@ def shards_of(daemon):
     return int(found[1]) if found else 1
 
 
-def counters(daemon):
-    """As of now. The daemon has to log at level info."""
+def counters_of_shards(daemon):
+    """Of each, as of now. The daemon has to log at level info."""
     blocks, before = shards_of(daemon), daemon.log_path.stat().st_size
 
     def answer():
@@ -48,9 +48,17 @@ def counters(daemon):
     except LabError as error:
         raise LabError(f"{error}; the daemon is "
                        f"{'alive' if daemon.running else 'gone'}") from None
-    counted = Counted()
+    each = [Counted() for _ in range(blocks)]
     for line in text.splitlines():
         found = LINE.search(line)
-        for name, number in re.findall(r"(\w+)=(\d+)", found[2]) if found else ():
-            counted[f"{found[1]}.{name}"] += int(number)
-    return counted
+        for name, number in re.findall(r"(\w+)=(\d+)", found[3]) if found else ():
+            each[int(found[1] or 0)][f"{found[2]}.{name}"] += int(number)
+    return each
+
+
+def counters(daemon):
+    """The sum of them, as of now."""
+    total = Counted()
+    for counted in counters_of_shards(daemon):
+        total.update(counted)
+    return total
