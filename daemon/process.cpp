@@ -6,6 +6,7 @@
 #include <chrono>
 #include <csignal>
 #include <exception>
+#include <new>
 
 #include <fcntl.h>
 #include <net/if.h>
@@ -338,15 +339,22 @@ void Process::await_signal() {
       return;
     }
     if (signal == SIGUSR1) {
-      log_choices();
-      for (std::uint32_t i = 0; i < shards_->count(); ++i) {
-        log_stats(shards_->stats(i), shards_->count() > 1 ? fmt::format("shard {}: ", i) : "");
-      }
+      log_all();
       await_signal();
     } else {
       end(0, signal == SIGINT ? "SIGINT" : signal == SIGHUP ? "SIGHUP" : "SIGTERM");
     }
   });
+}
+
+void Process::log_all() {
+  try {
+    log_choices();
+    for (std::uint32_t i = 0; i < shards_->count(); ++i) {
+      log_stats(shards_->stats(i), shards_->count() > 1 ? fmt::format("shard {}: ", i) : "");
+    }
+  } catch (const std::bad_alloc&) {  // NOLINT: without memory lines are lost, and no more
+  }
 }
 
 void Process::await_notice(std::uint32_t shard) {

@@ -53,6 +53,7 @@ class Process {
   void watch_socket_file();
   void retry_sockets_later();
   void log_choices();  // what was taken of what there is, and why
+  void log_all();      // that, and the counters of each shard
   void await_signal();
   void await_notice(std::uint32_t shard);
   void on_notices(std::uint32_t shard);

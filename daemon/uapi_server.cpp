@@ -88,7 +88,7 @@ void UapiServer::accept_one() {
     return;
   }
   if (error != ECONNABORTED) {
-    log_error("configuration socket: accept(): {}", errno_text(error));
+    log_error("configuration socket: {}", Error{.errno_value = error, .what = "accept()"});
     drop_longest_idle();
   }
   accept_pause_.expires_after(accept_pause);

@@ -72,15 +72,23 @@ def test_replies_follow_when_the_peer_speaks_to_another_address(many):
 
 
 @pytest.mark.ours  # wireguard-go keeps a cached source that is no longer an address
-@pytest.mark.parametrize("place, kept", [("second-v4", "first-v4"), ("second-v6", "first-v6")])
-def test_source_that_was_removed_is_replaced_within_a_second(many, place, kept):
+def test_source_of_ipv4_that_was_removed_is_replaced_within_a_second(many):
+    second_place_is_replaced(many, 4)
+
+
+@pytest.mark.ours
+def test_source_of_ipv6_that_was_removed_is_replaced_within_a_second(many):
+    second_place_is_replaced(many, 6)
+
+
+def second_place_is_replaced(many, family):
     """right's cached source disappears: its next packet leaves from what is left."""
-    speak_to(many, PLACES[place])
+    place = PLACES[f"second-v{family}"]
+    speak_to(many, place)
     ping(many.left.space, many.right.inner4)
-    bits = 64 if ":" in PLACES[place] else 24
-    many.right.space.ip(f"addr del {PLACES[place]}/{bits} dev eth0")
+    many.right.space.ip(f"addr del {place}/{24 if family == 4 else 64} dev eth0")
     ping(many.right.space, many.left.inner4, count=1, wait=1)
-    assert many.left.view(many.right).endpoint == shown(PLACES[kept])
+    assert many.left.view(many.right).endpoint == shown(PLACES[f"first-v{family}"])
 
 
 @pytest.mark.ours

@@ -27,13 +27,20 @@ class Receiving : public RawPair {
     }
     return std::nullopt;
   }
+  // Neither endpoint nor timer has moved, and the counter of `whole` is still unused.
+  void expect_untouched(const Datagram& whole, const noise::PeerTimers& timers) {
+    EXPECT_EQ(status(a).endpoint.remote, raw.address);
+    EXPECT_EQ(raw_at_host().timers.at(Timer::send_keepalive), timers.at(Timer::send_keepalive));
+    EXPECT_EQ(give_and_see(whole), std::nullopt);
+    EXPECT_EQ(world.foreign.size(), 1U);
+  }
   static std::vector<std::uint8_t> padded(std::vector<std::uint8_t> packet, std::size_t bytes) {
     packet.resize(bytes);
     return packet;
   }
 };
 
-TEST_F(Receiving, MalformedDatagramsAreCountedAndSilent) {  // H1-H4
+TEST_F(Receiving, MalformedDatagramsAreCountedAndSilent) {  // H1, H2
   const std::size_t events = a.events.size();
   EXPECT_EQ(give_and_see(raw.wrap({})), Drop::malformed);
   for (int type = 0; type < 256; ++type) {
@@ -56,6 +63,28 @@ TEST_F(Receiving, MalformedDatagramsAreCountedAndSilent) {  // H1-H4
   EXPECT_EQ(a.events.size(), events);
 }
 
+TEST_F(Receiving, AHandshakeAByteTooShortOrLongIsMalformed) {  // H4
+  run_for(1s);                                                 // the one of SetUp() was just now
+  raw.give(raw.initiation());
+  ASSERT_EQ(to_raw('R').size(), 1U);
+  const Datagram response = to_raw('R').back();
+  const Datagram cookie_reply = raw.wrap([] {
+    std::vector<std::uint8_t> bytes(64, 0);
+    bytes[0] = 3;
+    return bytes;
+  }());
+  world.log.clear();
+  for (const Datagram& whole : {raw.initiation(), raw.wrap(response.bytes), cookie_reply}) {
+    Datagram shorter = whole;
+    shorter.bytes.pop_back();
+    EXPECT_EQ(give_and_see(shorter), Drop::malformed) << whole.bytes.size();
+    Datagram longer = whole;
+    longer.bytes.push_back(0);
+    EXPECT_EQ(give_and_see(longer), Drop::malformed) << whole.bytes.size();
+  }
+  EXPECT_TRUE(world.log.empty());
+}
+
 TEST_F(Receiving, ReservedBytesMustBeZero) {  // H3
   for (std::size_t bit = 8; bit < 32; ++bit) {
     Datagram data = raw.keepalive();
@@ -68,10 +97,14 @@ TEST_F(Receiving, ReservedBytesMustBeZero) {  // H3
   }
 }
 
-TEST_F(Receiving, SizesOfData) {  // H5, H61
+TEST_F(Receiving, APlaintextOfOneByte) {  // H61
+  EXPECT_EQ(give_and_see(raw.data(std::vector<std::uint8_t>(1, 0x45))), Drop::bad_inner);
+}
+
+TEST_F(Receiving, SizesOfData) {  // H5
   EXPECT_EQ(give_and_see(raw.wrap(std::vector<std::uint8_t>(31, 4))), Drop::malformed);
   EXPECT_EQ(give_and_see(raw.keepalive()), std::nullopt);
-  EXPECT_EQ(give_and_see(raw.data(std::vector<std::uint8_t>(1, 0x45))), Drop::bad_inner);
+  EXPECT_EQ(give_and_see(raw.data(std::vector<std::uint8_t>(1, 0x45))), Drop::bad_inner) << "33";
   const Datagram largest = raw.data(padded(raw.inner(), 65'507 - 32));
   EXPECT_EQ(give_and_see(largest), std::nullopt) << "60 kB of padding, cut";  // H60
   ASSERT_EQ(world.foreign.size(), 1U);
@@ -176,22 +209,28 @@ TEST_F(Receiving, UnknownIndex) {  // H45
   EXPECT_EQ(give_and_see(data), Drop::unknown_index);
 }
 
-TEST_F(Receiving, TruncatedOrFlippedTagHasNoEffectAtAll) {  // H46, H47
+TEST_F(Receiving, ATruncatedTagHasNoEffectAtAll) {  // H46
   const Datagram whole = raw.data(raw.inner());
   const noise::PeerTimers timers = raw_at_host().timers;
-  Datagram cut_short = whole;
-  cut_short.bytes.pop_back();
-  EXPECT_EQ(give_and_see(cut_short), Drop::bad_tag);
+  for (std::size_t missing = 1; missing <= 16; ++missing) {
+    Datagram cut_short = whole;
+    cut_short.from.port += 1;
+    cut_short.bytes.resize(whole.bytes.size() - missing);
+    EXPECT_EQ(give_and_see(cut_short), Drop::bad_tag) << missing;
+  }
+  expect_untouched(whole, timers);
+}
+
+TEST_F(Receiving, AFlippedBitHasNoEffectAtAll) {  // H47
+  const Datagram whole = raw.data(raw.inner());
+  const noise::PeerTimers timers = raw_at_host().timers;
   for (std::size_t at = 8; at < whole.bytes.size(); ++at) {
     Datagram flipped = whole;
     flipped.from.port += 1;
     flipped.bytes[at] ^= 0x04;
     EXPECT_EQ(give_and_see(flipped), Drop::bad_tag);
   }
-  EXPECT_EQ(status(a).endpoint.remote, raw.address);
-  EXPECT_EQ(raw_at_host().timers.at(Timer::send_keepalive), timers.at(Timer::send_keepalive));
-  EXPECT_EQ(give_and_see(whole), std::nullopt) << "its counter is still unused";
-  EXPECT_EQ(world.foreign.size(), 1U);
+  expect_untouched(whole, timers);
 }
 
 TEST_F(Receiving, CountersAtTheLimit) {  // H48
@@ -249,26 +288,24 @@ TEST_F(Receiving, BadInnerStillRoamsAndArmsTimers) {  // 12: steps 2-7 stand bef
   EXPECT_TRUE(raw_at_host().timers.pending(Timer::send_keepalive));
 }
 
-TEST_F(Receiving, InnerVersionsAndLengths) {  // H56, H57
+TEST_F(Receiving, InnerVersions) {  // H56
+  for (const int version : {0, 5, 15}) {
+    std::vector<std::uint8_t> inner = raw.inner(64);
+    inner[0] = static_cast<std::uint8_t>(version << 4 | 5);
+    EXPECT_EQ(give_and_see(raw.data(inner)), Drop::bad_inner) << version;
+  }
+}
+
+TEST_F(Receiving, InnerVersion4Lengths) {  // H57
   struct Case {
-    const char* what;
-    std::size_t at;
-    std::uint8_t value;
+    std::uint8_t total_length;
     std::optional<Drop> drop;
   };
-  const Case cases[] = {
-      {"version 0", 0, 0x05, Drop::bad_inner},
-      {"version 5", 0, 0x55, Drop::bad_inner},
-      {"version 15", 0, 0xf5, Drop::bad_inner},
-      {"length 0", 3, 0, Drop::bad_inner},
-      {"length 19", 3, 19, Drop::bad_inner},
-      {"length 20", 3, 20, std::nullopt},
-      {"longer than the payload", 3, 65, Drop::bad_inner},
-  };
-  for (const Case& one : cases) {
+  for (const Case& one : {Case{0, Drop::bad_inner}, Case{19, Drop::bad_inner},
+                          Case{20, std::nullopt}, Case{65, Drop::bad_inner}}) {
     std::vector<std::uint8_t> inner = raw.inner(64);
-    inner[one.at] = one.value;
-    EXPECT_EQ(give_and_see(raw.data(inner)), one.drop) << one.what;
+    inner[3] = one.total_length;
+    EXPECT_EQ(give_and_see(raw.data(inner)), one.drop) << int{one.total_length};
   }
 }
 

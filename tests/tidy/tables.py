@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The tests that docs/ name are there: `Suite.Name` in C++, `test_file.py::name` in Python, files.
 
-And the tables that go through a list have every line of it.
+And the tables that go through a list have every line of it, each with a test of its own.
 """
+import collections
 import re
 import sys
 
@@ -21,14 +22,16 @@ def tests_of(path, text):
     return {f"{path.name}::{found}" for found in PYTHON_TEST.findall(text)}
 
 
-def missing_lines(text, letter, count):
-    """`| H1 | ...`, `| H18, H19 | ...` and `| H56 to H58 | ...` are lines of the list."""
-    there = set()
-    for cell in re.findall(rf"^\| ((?:{letter}\d+(?:, | to )?)+) \|", text, re.M):
-        numbers = [int(number) for number in re.findall(r"\d+", cell)]
-        there |= set(range(numbers[0], numbers[-1] + 1)) if " to " in cell else set(numbers)
-    return [f"there is no line {letter}{number}" for number in range(1, count + 1)
-            if number not in there]
+def faults_of_list(text, letter, count):
+    """Lines are `| H1 | ...`; one that says "cannot apply" needs no test that it has alone."""
+    lines = dict(re.findall(rf"^\| ({letter}\d+) \|(.*)", text, re.M))
+    tests = {name: set(NAMED.findall(line)) for name, line in lines.items()}
+    uses = collections.Counter(test for found in tests.values() for test in found)
+    for name in (f"{letter}{number}" for number in range(1, count + 1)):
+        if name not in lines:
+            yield f"there is no line {name}"
+        elif "cannot apply" not in lines[name] and all(uses[test] > 1 for test in tests[name]):
+            yield f"line {name} has no test of its own"
 
 
 def main():
@@ -45,7 +48,7 @@ def main():
                 faults += [(path, number, f"there is no test {name}")
                            for name in NAMED.findall(line) if name not in there]
             if path.name in LISTS:
-                faults += [(path, 1, what) for what in missing_lines(text, *LISTS[path.name])]
+                faults += [(path, 1, what) for what in faults_of_list(text, *LISTS[path.name])]
     return source.report(faults)
 
 

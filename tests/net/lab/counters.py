@@ -27,9 +27,13 @@ class Counted(collections.Counter):
 
 def shards_of(daemon):
     """One answer has a block of lines for each of them."""
-    options = " ".join(map(str, daemon.implementation.options))
-    found = re.search(r"--shards=(\d+)", options)
-    return int(found[1]) if found else 1
+    with daemon.log_path.open(errors="replace") as log:
+        for line in log:
+            if found := re.search(r": shards: (\d+) \(", line):
+                return int(found[1])
+            if ": lanes: " in line:  # which follows it
+                break
+    return 1
 
 
 def counters_of_shards(daemon):
