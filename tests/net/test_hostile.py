@@ -212,8 +212,7 @@ def test_initiation_of_a_stranger_is_not_answered(world):
 @pytest.mark.parametrize("point", [bytes(32), b"\1" + bytes(31),
                                    b"\xec" + b"\xff" * 30 + b"\x7f"])
 def test_initiation_with_an_ephemeral_of_low_order_is_not_answered(world, point):
-    message, _ = world.peer.initiation()
-    send_raw(world, with_macs(message[:8] + point + message[40:116], world.peer.remote_public))
+    send_raw(world, world.peer.initiation(low_order=point)[0])
     assert world.peer.hears_nothing()
     past_the_flood_gate()
     world.peer.initiate()

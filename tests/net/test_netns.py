@@ -97,6 +97,7 @@ def test_n12_a_tunnel_in_the_tunnel(pair, each_engine):
         end.space.ip("link set wg1 mtu 1340 up")
         end.space.wait_udp_port(5)
     battery(pair.left.space, pair.right.space, "192.168.99.2", "fd00:99::2")
+    battery(pair.right.space, pair.left.space, "192.168.99.1", "fd00:99::1")
 
 
 @pytest.mark.ours

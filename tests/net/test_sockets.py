@@ -5,7 +5,9 @@
 """
 
 import contextlib
+import pathlib
 import re
+import resource
 import signal
 import subprocess
 import threading
@@ -161,6 +163,31 @@ def test_connections_leave_descriptors_for_the_sockets(lab, ours):
         Wg(daemon.space, DEVICE).set("listen-port 5001")
         assert len(daemon.space.run("ss", "-Hlun").out.splitlines()) == SOCKETS
         assert daemon.uapi.get().errno == 0
+
+
+@pytest.mark.ours
+def test_too_few_descriptors_are_told_at_the_start(lab, ours):
+    limited = Implementation("limited", "/usr/bin/prlimit", ["--nofile=100:100", ours.path])
+    daemon = lab.daemon(lab.space("limited"), limited).start(wait_ready=False)
+    assert daemon.wait_end() == 1
+    assert "RLIMIT_NOFILE is 100, and " in daemon.log
+    assert "raise it (ulimit -Hn, LimitNOFILE=)" in daemon.log
+
+
+@pytest.mark.ours
+def test_a_connection_that_no_descriptor_is_left_for_waits(solo):
+    """A limit that was lowered under the daemon; who is idle longest gives way to who comes."""
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(solo.uapi.connect()) for _ in range(3)]
+        assert all(client.ask("get=1\n\n").errno == 0 for client in idle)
+        limits = resource.prlimit(solo.pid, resource.RLIMIT_NOFILE)
+        open_now = len(list(pathlib.Path(f"/proc/{solo.pid}/fd").iterdir()))
+        resource.prlimit(solo.pid, resource.RLIMIT_NOFILE, (open_now, limits[1]))
+        late = stack.enter_context(solo.uapi.connect())
+        assert late.ask("get=1\n\n").errno == 0
+        assert "accept(): Too many open files" in solo.log
+        resource.prlimit(solo.pid, resource.RLIMIT_NOFILE, limits)
+    assert solo.uapi.get().errno == 0
 
 
 def test_port_change_closes_the_old_sockets(device):

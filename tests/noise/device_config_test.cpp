@@ -1,4 +1,6 @@
 // Protocol 19, an effect a test: what configuration does to live state. H69 too.
+#include <deque>
+
 #include "tests/sim/raw_pair.hpp"
 
 namespace wgring::sim {
@@ -372,12 +374,20 @@ TEST_P(Disturbance, WhileATimerIsDue) {
 }
 
 TEST_P(Disturbance, WhileHandshakesWaitInTheQueue) {
-  const std::vector<Datagram> many(40, raw.initiation());
-  world.receive(a, many, true);
-  EXPECT_GT(CoreTestAccess::queued_handshakes(a.device()), 0U);
+  std::deque<RawPeer> others;  // those before it, of whom so many are served at once
+  std::vector<Datagram> all;
+  for (std::uint16_t number = 80; number < 80 + noise::handshakes_per_turn; ++number) {
+    others.emplace_back(world, a, number).join();
+    all.push_back(others.back().initiation());
+  }
+  all.push_back(raw.initiation());
+  world.receive(a, all);
+  ASSERT_EQ(CoreTestAccess::queued_handshakes(a.device()), 1U);
+  EXPECT_TRUE(to_raw('R').empty());
   disturb();
   world.serve_deadlines(a);
   EXPECT_EQ(CoreTestAccess::queued_handshakes(a.device()), 0U);
+  EXPECT_TRUE(to_raw('R').empty()) << "it was for whom there is no more";
 }
 
 INSTANTIATE_TEST_SUITE_P(PeerRemovedKeyChangedLinkDown, Disturbance, testing::Values(0, 1, 2));

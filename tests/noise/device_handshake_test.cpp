@@ -1,5 +1,8 @@
 // Protocol 9 through a whole Device: what an unlucky or hostile handshake may and may not do.
 // H numbers are the list of hostile inputs that must be survived.
+#include <algorithm>
+#include <random>
+
 #include "noise/tai64n.hpp"
 #include "tests/sim/raw_pair.hpp"
 
@@ -67,6 +70,27 @@ TEST_F(CrossingHandshakes, ReplayedOldInitiationToARestartedResponder) {
 
 class Handshakes : public RawPair {};
 
+TEST_F(Handshakes, NoiseBehindARightMac1ChangesNothing) {  // H10
+  raw.establish();
+  run_for(1s);
+  world.log.clear();
+  std::mt19937 random(10);
+  for (int i = 0; i < 100; ++i) {
+    Datagram noise = raw.initiation();
+    noise.from.port += 1;
+    std::generate(noise.bytes.begin() + noise::InitiationLayout::ephemeral,
+                  noise.bytes.begin() + noise::InitiationLayout::mac1,
+                  [&] { return static_cast<std::uint8_t>(random()); });
+    raw.restamp_macs(noise);
+    raw.give(noise);
+  }
+  EXPECT_EQ(drops(a, Drop::bad_handshake), 100U);
+  EXPECT_TRUE(world.log.empty());
+  EXPECT_EQ(status(a).endpoint.remote, raw.address);
+  raw.give(raw.data(raw.inner()));
+  EXPECT_EQ(world.foreign.size(), 1U) << "the session is what it was";
+}
+
 TEST_F(Handshakes, InitiationReplayedExactlyIsRefused) {  // H13
   const Datagram initiation = raw.initiation();
   raw.give(initiation);
@@ -87,6 +111,7 @@ TEST_F(Handshakes, OlderAndEqualTimestampsAreRefused) {  // H14
   stamp[11] -= 1;
   raw.give(raw.initiation_stamped(stamp));
   EXPECT_EQ(to_raw('R').size(), 1U);
+  EXPECT_EQ(drops(a, Drop::bad_handshake), 2U);
   stamp[11] += 2;
   raw.give(raw.initiation_stamped(stamp));
   EXPECT_EQ(to_raw('R').size(), 2U) << "one nanosecond later is later";
@@ -95,6 +120,7 @@ TEST_F(Handshakes, OlderAndEqualTimestampsAreRefused) {  // H14
 TEST_F(Handshakes, TimestampOfZerosIsNeverLater) {  // H15
   raw.give(raw.initiation_stamped({}));
   EXPECT_TRUE(to_raw('R').empty());
+  EXPECT_EQ(drops(a, Drop::bad_handshake), 1U);
   raw.give(raw.initiation());
   EXPECT_EQ(to_raw('R').size(), 1U);
 }
@@ -109,6 +135,7 @@ TEST_F(Handshakes, TimestampOfOnesLocksOutThatPeerOnly) {  // H16
   run_for(1s);
   raw.give(raw.initiation());
   EXPECT_EQ(to_raw('R').size(), 1U);
+  EXPECT_EQ(drops(a, Drop::bad_handshake), 1U);
   other.give(other.initiation());
   EXPECT_EQ(sent_to(world, other.address, 'R').size(), 1U);
 }
@@ -133,6 +160,7 @@ TEST_F(Handshakes, TwoWithinTwentyMillisecondsAreOne) {  // H17
   stamp[11] = 1;
   raw.give(raw.initiation_stamped(stamp));
   EXPECT_EQ(to_raw('R').size(), 1U);
+  EXPECT_EQ(all_drops(), 1U);
   run_for(1ns);
   raw.give(raw.initiation_stamped(stamp));
   EXPECT_EQ(to_raw('R').size(), 2U);

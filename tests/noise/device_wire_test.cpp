@@ -296,12 +296,15 @@ class Roaming : public RawPair {
 };
 
 TEST_F(Roaming, LatestPacketWins) {  // H62
-  for (std::uint16_t port = 1; port <= 50; ++port) {
-    raw.give(from_port(raw.keepalive(), port));
-    EXPECT_EQ(known().port, port);
+  Datagram last;
+  for (std::uint16_t move = 1; move <= 50; ++move) {
+    last = from_port(raw.keepalive(), move);
+    last.from.ip.bytes[2] = static_cast<std::uint8_t>(move);
+    raw.give(last);
+    EXPECT_EQ(known(), last.from);
   }
   send_to_raw();
-  EXPECT_EQ(world.log.back().to.port, 50);
+  EXPECT_EQ(world.log.back().to, last.from);
 }
 
 TEST_F(Roaming, AcrossFamilies) {  // N7, N8

@@ -28,6 +28,24 @@ class ForgedHandshake : public HandshakeSlot {
     EXPECT_TRUE(chain.open_and_hash(timestamp, Bytes{initiation}.subspan(88, 28), key));
     return std::move(chain);
   }
+  // Whoever it says it is, it is `a`.
+  void expect_session_with(Attacker& attacker) {
+    attacker.static_public = a.local.public_key();
+    ASSERT_TRUE(Pair::accept(b, attacker.initiation(b.local.public_key(), stamp(1)), t0));
+    const ResponseBytes response = pair.respond(b, 2);
+    SymmetricState& state = attacker.symmetric;
+    const auto ephemeral = fixed<32>(Bytes{response}, ResponseLayout::ephemeral);
+    state.mix_hash(ephemeral);
+    state.mix_chain(ephemeral);
+    crypto::Secret<32> key;
+    ASSERT_TRUE(state.mix_dh(key, attacker.ephemeral_private, ephemeral));
+    ASSERT_TRUE(state.mix_dh(key, attacker.static_private, ephemeral));
+    state.mix_psk(key, crypto::Secret<32>{});
+    EXPECT_TRUE(state.open_and_hash({}, Bytes{response}.subspan(44, 16), key));
+    TransportKeys keys;
+    state.split(keys.sending, keys.receiving);
+    EXPECT_TRUE(same_session(keys, b.handshake.begin_session()));
+  }
   // A response with given results of DH.
   static ResponseBytes made_up_response(const SymmetricState& chain,
                                         const crypto::PublicKey& ephemeral,
@@ -194,24 +212,25 @@ TEST_F(ForgedHandshake, LowOrderEphemeralOfAResponse) {
   EXPECT_TRUE(Pair::consume(a, pair.respond(b, 2)));
 }
 
-TEST_F(ForgedHandshake, NonCanonicalEphemeralInteroperates) {
-  Attacker attacker;  // honest this time, but for the bit that X25519 ignores
-  attacker.static_public = a.local.public_key();
+TEST_F(ForgedHandshake, TopBitOfAnEphemeralIsIgnored) {  // H22
+  Attacker attacker;                                     // honest this time
   attacker.ephemeral[31] |= 0x80U;
-  ASSERT_TRUE(Pair::accept(b, attacker.initiation(b.local.public_key(), stamp(1)), t0));
-  const ResponseBytes response = pair.respond(b, 2);
-  SymmetricState& state = attacker.symmetric;
-  const auto ephemeral = fixed<32>(Bytes{response}, ResponseLayout::ephemeral);
-  state.mix_hash(ephemeral);
-  state.mix_chain(ephemeral);
-  crypto::Secret<32> key;
-  ASSERT_TRUE(state.mix_dh(key, attacker.ephemeral_private, ephemeral));
-  ASSERT_TRUE(state.mix_dh(key, attacker.static_private, ephemeral));
-  state.mix_psk(key, crypto::Secret<32>{});
-  EXPECT_TRUE(state.open_and_hash({}, Bytes{response}.subspan(44, 16), key));
-  TransportKeys keys;
-  state.split(keys.sending, keys.receiving);
-  EXPECT_TRUE(same_session(keys, b.handshake.begin_session()));
+  expect_session_with(attacker);
+}
+
+TEST_F(ForgedHandshake, NonCanonicalEphemeralInteroperates) {  // H22
+  // Minus one, modulo the order of the base point, in five rounds: the public key is 9 again. It
+  // is written as 2^255 - 19 + 9.
+  Attacker attacker;
+  attacker.ephemeral_private = secret_of(
+      test::unhex_array<32>("a023cdd083ef5bb82f10d62e59e15a6800000000000000000000000000000050"));
+  crypto::PublicKey canonical{};
+  crypto::x25519_public(canonical, attacker.ephemeral_private.view());
+  ASSERT_EQ(hex(canonical), "09" + std::string(62, '0'));
+  attacker.ephemeral.fill(0xff);
+  attacker.ephemeral.front() = 0xf6;
+  attacker.ephemeral.back() = 0x7f;
+  expect_session_with(attacker);
 }
 
 }  // namespace

@@ -119,13 +119,15 @@ class PythonPeer:
                 return message, address
         raise TimeoutError(f"no message of type {kind}")
 
-    def initiation(self, stamp=None):
-        """(message, what is needed to take its response)."""
+    def initiation(self, stamp=None, low_order=None):
+        """(message, what is needed to take its response). With a point of low order for its
+        ephemeral key all is as it should be for who takes the zeros that they agree on."""
         state, local_index = Symmetric(self.remote_public), os.urandom(4)
         ephemeral = self._ephemeral()
-        public = x25519(ephemeral, BASE_POINT)
+        public = low_order or x25519(ephemeral, BASE_POINT)
+        agreed = bytes(32) if low_order else x25519(ephemeral, self.remote_public)
         state.mix_public(public)
-        static = state.seal(state.mix_key(x25519(ephemeral, self.remote_public)), self.public)
+        static = state.seal(state.mix_key(agreed), self.public)
         key = state.mix_key(x25519(self.private, self.remote_public))
         stamp = state.seal(key, stamp or tai64n())
         message = struct.pack("<I", INITIATION) + local_index + public + static + stamp
