@@ -8,8 +8,10 @@ namespace wgring::noise {
 // --- admission: who is expected, mac1, load, mac2, rate limit ---
 
 // What answers nothing of ours is dropped here, and who speaks in the name of a known source
-// without knowing our key: neither takes a place of those who do.
-void Core::queue_handshake(MessageType type, Bytes message, const Wild& wild) noexcept {
+// without knowing our key: neither takes a place of those who do. Nor are strangers heard whose
+// initiation was joined to data that names one of our indices (ADR 12): the others are the door's.
+void Core::queue_handshake(MessageType type, Bytes message, const Wild& wild,
+                           bool behind_data) noexcept {
   bool expected = true;
   if (type == MessageType::response) {
     const auto found = indices_.find(load_le32(&message[ResponseLayout::receiver_index]));
@@ -22,6 +24,9 @@ void Core::queue_handshake(MessageType type, Bytes message, const Wild& wild) no
     }
   } else {
     expected = identity_.present() && handshakes_.knows(wild.source);
+    if (!expected && behind_data) {
+      return drops_.add(Drop::behind_data);
+    }
     if (expected && !mac1_valid(message, identity_)) {
       return drops_.add(Drop::bad_mac1);
     }

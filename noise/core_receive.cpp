@@ -59,18 +59,20 @@ void Core::receive_train(Wild& wild, Turn& turn) noexcept {
     return drops_.add(Drop::no_buffer, segments);
   }
   wild.stride_bytes = stride;
+  bool behind_data = false;
   for (std::uint32_t offset = 0; offset < wild.bytes;) {
     const std::uint32_t size = std::min(stride, wild.bytes - offset);
     const MutableBytes datagram = wild.slot.bytes().subspan(offset, size);
     const MessageType type = classify(datagram);
     switch (type) {
       case MessageType::data:
+        behind_data = true;
         offset += receive_data_run(wild, offset, turn);
         continue;
       case MessageType::initiation:
       case MessageType::response:
       case MessageType::cookie_reply:
-        queue_handshake(type, datagram, wild);
+        queue_handshake(type, datagram, wild, behind_data);
         break;
       case MessageType::malformed:
         drops_.add(Drop::malformed);

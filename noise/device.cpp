@@ -55,6 +55,8 @@ void Device::on_initiations(std::span<const HandedInitiation> batch, Now now,
 void Device::on_deadline(Now now, Outbox& outbox) noexcept { core_->on_deadline(now, outbox); }
 Deadline Device::next_deadline() const noexcept { return core_->next_deadline(); }
 
+Instant Device::data_until() const noexcept { return core_->data_until(); }
+
 void Device::set_link(bool up, Now now, Outbox& outbox) noexcept {
   core_->set_link(up, now, outbox);
 }

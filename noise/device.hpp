@@ -66,6 +66,8 @@ class Device {
   // Timers that are due and work put off from earlier turns. Early is harmless, late is correct.
   void on_deadline(Now now, Outbox& outbox) noexcept;
   [[nodiscard]] Deadline next_deadline() const noexcept;
+  // Since authentic data last moved, and a little longer.
+  [[nodiscard]] Instant data_until() const noexcept;
 
   // --- state of the interface ---
   // Starts down. Down: packets are dropped, keys and staged packets wiped, timers stopped.

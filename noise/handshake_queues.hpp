@@ -1,6 +1,9 @@
 // HandshakeQueues: those that we have reason to expect do not wait behind strangers.
 #pragma once
 
+#include <array>
+
+#include "base/bytes.hpp"
 #include "noise/handshake_queue.hpp"
 #include "noise/known_sources.hpp"
 
@@ -8,7 +11,8 @@ namespace wgring::noise {
 
 // Answers, and initiations that came here from where authentic peers are, come before all other
 // initiations, but for every fourth time: a flood of either leaves the other alone. In each of the
-// two the order is that of arrival. Owner: Core.
+// two the order is that of arrival. Of those that are expected few of one sender wait: a peer that
+// floods us with answers leaves room for the answers of others. Owner: Core.
 class HandshakeQueues {
  public:
   // False: no memory or no entropy.
@@ -22,10 +26,18 @@ class HandshakeQueues {
     return known_.knows(source);
   }
 
-  // False: too many wait, and it is lost.
+  // False: too many wait, or too many of this sender, and it is lost.
   [[nodiscard]] bool push(bool expected, Bytes message, const SocketAddress& source,
                           const LocalSource& destination) noexcept {
-    return (expected ? expected_ : strangers_).push(message, source, destination);
+    if (!expected) {
+      return strangers_.push(message, source, destination);
+    }
+    std::uint8_t& waiting = waiting_of(message, source);
+    if (waiting == waiting_max || !expected_.push(message, source, destination)) {
+      return false;
+    }
+    waiting += 1;
+    return true;
   }
   // Let in elsewhere: at the door, or by another shard.
   [[nodiscard]] bool push_admitted(Bytes message, const SocketAddress& source,
@@ -37,10 +49,16 @@ class HandshakeQueues {
     return is_turn_of_strangers() ? strangers_.front() : expected_.front();
   }
   void pop() noexcept {
-    (is_turn_of_strangers() ? strangers_ : expected_).pop();
+    if (is_turn_of_strangers()) {
+      strangers_.pop();
+    } else {
+      waiting_of(expected_.front().view(), expected_.front().source) -= 1;
+      expected_.pop();
+    }
     served_ += 1;
   }
   void clear() noexcept {
+    waiting_.fill(0);
     expected_.clear();
     strangers_.clear();
   }
@@ -55,11 +73,30 @@ class HandshakeQueues {
   }
 
  private:
+  static constexpr std::uint8_t waiting_max = 8;
+  static constexpr std::uint32_t senders = 4096;  // those that share a place share its number
+
+  // An answer's sender is who was told the index that it names, from wherever it says it comes.
+  [[nodiscard]] std::uint8_t& waiting_of(Bytes message, const SocketAddress& source) noexcept {
+    switch (classify(message)) {
+      case MessageType::response:
+        return waiting_[place_of(load_le32(&message[ResponseLayout::receiver_index]))];
+      case MessageType::cookie_reply:
+        return waiting_[place_of(load_le32(&message[CookieReplyLayout::receiver_index]))];
+      default:
+        return waiting_[known_.place_of(source) % senders];
+    }
+  }
+  // Indices are random but for their mark.
+  [[nodiscard]] static std::uint32_t place_of(std::uint32_t index) noexcept {
+    return (index * 0x9e37'79b1U) % (1ULL << 32) / ((1ULL << 32) / senders);
+  }
   [[nodiscard]] bool is_turn_of_strangers() const noexcept {
     return expected_.empty() || (served_ % 4 == 3 && !strangers_.empty());
   }
 
   std::uint32_t served_ = 0;
+  std::array<std::uint8_t, senders> waiting_{};  // in expected_, by place of the sender
   HandshakeQueue expected_;
   HandshakeQueue strangers_;
   KnownSources known_;

@@ -22,6 +22,10 @@ class KnownSources {
   [[nodiscard]] bool open(const MemorySource& memory, const Entropy& entropy) noexcept;
   void note(const SocketAddress& source) noexcept;
   [[nodiscard]] bool knows(const SocketAddress& source) const noexcept;
+  // Below `places`; nobody else can tell who shares one.
+  [[nodiscard]] std::uint32_t place_of(const SocketAddress& source) const noexcept {
+    return print_of(source).place;
+  }
 
  private:
   struct Print {

@@ -49,7 +49,7 @@ class Inlet {
   }
   [[nodiscard]] bool crowded() const noexcept { return crowded_.load(std::memory_order_relaxed); }
 
-  // Of the owning shard: packets moved, and until then the door is behind them.
+  // Of the owning shard: authentic data moved, and until then the door is behind it.
   void set_data_until(Instant until) noexcept {
     data_until_.store(until, std::memory_order_relaxed);
   }

@@ -185,11 +185,14 @@ void ShardThread::turn(E& engine) noexcept {
   inbox_.clear();
   engine.reap(inbox_);
   refresh_now();
-  if (!inbox_.wilds.empty() || !inbox_.plains.empty()) {
+  const bool has_packets = !inbox_.wilds.empty() || !inbox_.plains.empty();
+  if (has_packets) {
     lanes_.note_turn();
-    inlet_->set_data_until(now_.boottime + data_holds);
   }
   deliver_inbox(engine);
+  if (has_packets) {
+    inlet_->set_data_until(device_->data_until());
+  }
   take_handed(engine);
   run_deadlines(engine);
   serve_task(engine);

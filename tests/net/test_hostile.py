@@ -6,6 +6,7 @@
 
 import contextlib
 import os
+import socket
 import struct
 import subprocess
 import time
@@ -15,8 +16,8 @@ import pytest
 from lab import peers
 from lab.counters import counters
 from lab.flood import flooded
-from lab.peer import (COOKIE, DATA, INITIATION, RESPONSE, is_echo_reply, open_cookie, tai64n,
-                      with_macs, with_second_mac)
+from lab.peer import (COOKIE, DATA, INITIATION, RESPONSE, PythonPeer, is_echo_reply, open_cookie,
+                      tai64n, with_macs, with_second_mac)
 from lab.python_end import DEVICE, FAR_INNER, PORT, InBothFamilies, WithPython
 from lab.retries import NO_SECOND_TRY, SECOND_TRY
 from lab.run import wait_for
@@ -24,6 +25,8 @@ from lab.traffic import ping
 from lab.wgtool import Key
 
 pytestmark = NO_SECOND_TRY
+
+UDP_SEGMENT = 103  # linux/udp.h
 
 
 @pytest.fixture
@@ -165,6 +168,42 @@ def test_every_length_of_a_type_is_survived(met, kind):
             return sum(found[f"dropped.{why}"] for why in kept_out)
 
         wait_for(lambda: counted() >= 160 - 1, "all to count")
+
+
+@pytest.mark.ours
+def test_initiation_joined_to_data_does_not_go_around_the_door(met):
+    """The kernel looks at the first of a train, which names an index that is in use."""
+    with met.far.udp_socket(bind=("10.0.0.2", 4444)) as stranger:
+        data = struct.pack("<IIQ", DATA, met.peer.session.remote_index, 10 ** 6) + os.urandom(144)
+        initiation, _ = met.far_peer(Key(), 4445).initiation()
+        train = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("<H", len(data)))]
+        stranger.sendmsg([data + initiation], train, 0, met.peer.remote)
+    wait_for(lambda: counters(met.daemon)["dropped.behind_data"] == 1, "it to be dropped")
+    assert answers(met)
+
+
+@pytest.mark.ours
+def test_an_endpoint_without_a_way_takes_no_source_of_others(world):
+    """Whoever has a session may say that it is where no packet can be sent to."""
+    world.near.address("eth0", "10.0.0.22/24")
+    for device in ("all", "eth0"):
+        world.near.sysctl(f"net.ipv4.conf.{device}.rp_filter", 0)
+    world.far.address("eth0", "10.0.0.77/24")
+    key = Key()
+    world.wg.set(f"peer {key.public} allowed-ips 192.168.241.3/32")
+    away = world.far.udp_socket(bind=("10.0.0.77", 1003))
+    hostile = PythonPeer(away, ("10.0.0.22", PORT), key, world.near_public)
+    world.peer.remote = ("10.0.0.22", PORT)
+    for peer, inner in ((hostile, "192.168.241.3"), (world.peer, FAR_INNER)):
+        peer.initiate()
+        peer.send(world.echo(source=inner))
+        assert is_echo_reply(peer.receive_inner())
+    world.near.ip("route add blackhole 10.0.0.77/32")
+    hostile.send(world.echo(source="192.168.241.3"))
+    wait_for(lambda: counters(world.daemon)["packets.sources_refused"] > 0, "the refusal")
+    world.near.popen(["ping", "-q", "-c", "1", "-W", "1", FAR_INNER], stdout=subprocess.DEVNULL)
+    _, source = world.peer.receive(DATA)
+    assert source == ("10.0.0.22", PORT)
 
 
 # Handshakes

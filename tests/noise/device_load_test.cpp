@@ -326,9 +326,22 @@ TEST_F(Flood, WhoKnowsWhereAPeerIsAndNotOurKeyTakesNoPlace) {
   EXPECT_EQ(drops(a, Drop::bad_mac1), 5000U);
 }
 
-TEST_F(Flood, OfAFloodFromAKnownSourceStrangersHaveAFourth) {
+TEST_F(Flood, OfAFloodFromKnownSourcesStrangersHaveAFourth) {
   raw.establish();
-  flood(3000, junk_from(raw.address));
+  std::vector<Datagram> all;
+  for (std::uint16_t port = 1; port <= 1000; ++port) {
+    Datagram here = raw.keepalive();
+    here.from.port = port;
+    put(here);  // and it is known to have been there
+    all.insert(all.end(), 3, junk_from(here.from));
+  }
+  constexpr std::size_t turn_max = 3 * noise::wild_batch_max;
+  for (std::span<const Datagram> rest{all}; !rest.empty();) {
+    const std::size_t now = std::min(rest.size(), turn_max);
+    world.receive(a, rest.first(now), true);
+    rest = rest.subspan(now);
+  }
+  ASSERT_GT(waiting(), 2500U);
   Datagram stranger_one = junk_from(stranger);
   put(stranger_one);
   for (int i = 0; i < 4; ++i) {
@@ -337,6 +350,52 @@ TEST_F(Flood, OfAFloodFromAKnownSourceStrangersHaveAFourth) {
   EXPECT_EQ(sent_to(world, stranger, 'C').size(), 1U);
   EXPECT_GT(waiting(), 2000U);
   serve();
+}
+
+TEST_F(Flood, FewOfOneKnownSourceWait) {
+  raw.establish();
+  flood(3000, junk_from(raw.address));
+  EXPECT_LE(waiting(), 8U);
+  EXPECT_GT(drops(a, Drop::handshake_queue_full), 2900U);
+  put(junk_from(stranger));
+  serve();
+  EXPECT_EQ(drops(a, Drop::cookie_sent), 0U) << "it is no load";
+  EXPECT_EQ(waiting(), 0U);
+}
+
+// It knows an index of its own, and with it its answers pass for expected.
+TEST_F(Flood, APeerThatFloodsAnswersTakesNoPlaceOfAnother) {
+  RawPeer hostile(world, a, 78);
+  hostile.join();
+  a.totals.tun_packets += 1;
+  world.send_raw(a, make_inner({.number = inner_numbers_max - 3,
+                                .family = noise::Family::v4,
+                                .from = a.number(),
+                                .to = hostile.number,
+                                .bytes = 64}));
+  const Datagram to_hostile = sent_to(world, hostile.address, 'I').back();
+  send_to_raw();
+  const auto response = raw.response(to_raw('I').back());
+  const std::uint32_t told = load_le32(&to_hostile.bytes[noise::InitiationLayout::sender_index]);
+  for (const auto& [type, bytes] : {std::pair{2U, 92U}, {3U, 64U}}) {
+    Datagram junk = hostile.wrap(std::vector<std::uint8_t>(bytes, 0x5a));
+    store_le32(junk.bytes.data(), type);
+    store_le32(&junk.bytes[type == 2 ? 8U : 4U], told);
+    noise::CookieJar jar;
+    if (type == 2) {
+      jar.add_macs(junk.bytes, hostile.remote, world.now());
+    }
+    flood(5000, junk);
+    EXPECT_LE(waiting(), 8U) << type;
+  }
+  raw.give(*response);
+  EXPECT_EQ(to_raw('D').size(), 1U) << "in its turn, and no load asks it for a cookie";
+  EXPECT_TRUE(to_raw('C').empty());
+  world.set_link(a, false);
+  EXPECT_EQ(waiting(), 0U);
+  world.set_link(a, true);
+  flood(5000, hostile.wrap(std::vector<std::uint8_t>(64, 3)));
+  EXPECT_EQ(waiting(), 0U) << "its index has gone";
 }
 
 TEST_F(Flood, BesideDataAThousandASecondAreComputedWithoutACookie) {

@@ -123,6 +123,27 @@ TEST_F(Receiving, TrainsWithOddEnds) {  // H7
   EXPECT_EQ(drops(a, Drop::malformed), 1U);
 }
 
+// The kernel knows the head of a train alone, and that names an index of ours: past the door.
+TEST_F(Receiving, AnInitiationOfAStrangerBehindDataIsDropped) {
+  run_for(1s);
+  noise::SocketAddress elsewhere = raw.address;
+  elsewhere.port += 1;
+  Datagram data = raw.data(raw.inner(200));  // the longer one: it is the head
+  Datagram initiation = raw.initiation();
+  Datagram forged = data;
+  forged.bytes.back() ^= 1;
+  forged.from = initiation.from = elsewhere;
+  const std::vector<Datagram> joined{forged, initiation};
+  raw.give(joined, true);
+  EXPECT_EQ(drops(a, Drop::behind_data), 1U);
+  EXPECT_TRUE(sent_to(world, elsewhere, 'R').empty());
+  data.from = elsewhere;
+  const std::vector<Datagram> moved{data, initiation};
+  raw.give(moved, true);
+  EXPECT_EQ(drops(a, Drop::behind_data), 1U);
+  EXPECT_EQ(sent_to(world, elsewhere, 'R').size(), 1U) << "authentic data makes it known first";
+}
+
 class ReceivingTrains : public Receiving {
  protected:
   // Equal data messages, joined as some kernels do: more than we would send in one.

@@ -43,7 +43,7 @@ struct CoreTestAccess {
   // As if it had just been received.
   [[nodiscard]] static bool queue_handshake(Device& device, Bytes message,
                                             const SocketAddress& source) noexcept {
-    return core(device).handshakes_.push(true, message, source, {});
+    return core(device).handshakes_.push(false, message, source, {});
   }
 };
 

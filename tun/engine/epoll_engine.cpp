@@ -217,7 +217,7 @@ void EpollEngine::pump(Socket& socket) noexcept {
     const int result = send_messages(socket.fd, std::span{batch_.messages}.first(batch_.size));
     if (result > 0) {
       const auto messages = static_cast<std::size_t>(result);
-      socket.queue.advance(count_sent(batch_, messages, counters_));
+      socket.queue.advance(count_sent(batch_, messages, counters_), notes_.refused);
       continue;
     }
     switch (socket.queue.settle_failure(-result, counters_, notes_.refused)) {

@@ -107,7 +107,10 @@ void SendQueue::describe(SendBatch& batch) const noexcept {
   }
 }
 
-void SendQueue::advance(std::size_t datagrams) noexcept {
+void SendQueue::advance(std::size_t datagrams, RefusedSources& refused) noexcept {
+  if (datagrams > 0 && suspect_.ip.family != noise::Family::none) {
+    note(std::exchange(suspect_, {}), refused);
+  }
   while (datagrams > 0) {
     WG_ASSERT(size_ > 0);
     const std::size_t left = at(0).train.segment_count - head_segment_;
@@ -170,10 +173,9 @@ SendNext SendQueue::settle_failure(int errno_value, EngineCounters& counters,
     // It was the source, and not the run, that was refused before.
     refused_.forget(head.endpoint.remote.ip);
     message_segments_max_ = noise::train_segments_max;
-    // No way there says nothing of the address: others are still spoken to at it.
-    if (errno_value != ENETUNREACH) {
-      note(head.endpoint.source, refused);
-    }
+    // No way there says nothing of the address: others are still spoken to at it. Nor does any
+    // refusal that is the same without it: a peer may have any address for its endpoint.
+    suspect_ = errno_value != ENETUNREACH ? head.endpoint.source : noise::LocalSource{};
     head.endpoint.source = {};
     counters.sources_refused += 1;
     return SendNext::again;
@@ -181,7 +183,7 @@ SendNext SendQueue::settle_failure(int errno_value, EngineCounters& counters,
   if (spares_rest_of_train(errno_value)) {
     const std::uint32_t lost = message_segments(at(0), head_segment_);
     counters.send_errors.add(errno_value, lost);
-    advance(lost);
+    advance(lost, refused);
   } else {
     counters.send_errors.add(errno_value, head.segment_count - head_segment_);
     pop();
@@ -201,6 +203,7 @@ std::uint64_t SendQueue::clear() noexcept {
 void SendQueue::pop() noexcept {
   trains_ -= is_train(at(0).train) ? 1U : 0U;
   at(0) = Entry{};
+  suspect_ = {};
   head_ = (head_ + 1) & (capacity - 1);
   size_ -= 1;
   head_segment_ = 0;

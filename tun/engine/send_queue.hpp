@@ -62,11 +62,11 @@ class SendQueue {
 
   // Describes the messages at the head; loans until the next call that is not const.
   void describe(SendBatch& batch) const noexcept;
-  // The first `datagrams` described were sent.
-  void advance(std::size_t datagrams) noexcept;
+  // The first `datagrams` described were sent. A source without which one of them was sent, and
+  // with which it was refused, is added: it is ours no more.
+  void advance(std::size_t datagrams, RefusedSources& refused) noexcept;
   // The message at the head was refused. Decides by errno: send it one datagram at a time, send it
-  // without its sticky source (and add that, if it is ours no more), drop it or its train
-  // (counted), or wait.
+  // without its sticky source, drop it or its train (counted), or wait.
   [[nodiscard]] SendNext settle_failure(int errno_value, EngineCounters& counters,
                                         RefusedSources& refused) noexcept;
   // Gives up everything; returns how many datagrams.
@@ -97,6 +97,8 @@ class SendQueue {
   std::size_t size_ = 0;
   std::size_t trains_ = 0;          // of size_, those in train slots
   std::uint32_t head_segment_ = 0;  // the head's segments before this one are done
+  // The head's source that may have been why it was refused; of no family: none.
+  noise::LocalSource suspect_;
 };
 
 }  // namespace wgring::tun

@@ -98,7 +98,8 @@ void UringEngine::send_by_ring(Socket& socket) noexcept {
 // `result`: how many messages of the batch the kernel took, or a negative errno.
 void UringEngine::settle_send(Socket& socket, int result) noexcept {
   if (result > 0) {
-    socket.queue.advance(count_sent(socket.batch, static_cast<std::size_t>(result), counters_));
+    socket.queue.advance(count_sent(socket.batch, static_cast<std::size_t>(result), counters_),
+                         notes_.refused);
     return;
   }
   switch (socket.queue.settle_failure(-result, counters_, notes_.refused)) {
