@@ -74,7 +74,8 @@ class HandshakeQueues {
 
  private:
   static constexpr std::uint8_t waiting_max = 8;
-  static constexpr std::uint32_t senders = 4096;  // those that share a place share its number
+  static constexpr std::uint32_t senders_bits = 12;
+  static constexpr std::uint32_t senders = 1U << senders_bits;  // of a place, a number of both
 
   // An answer's sender is who was told the index that it names, from wherever it says it comes.
   [[nodiscard]] std::uint8_t& waiting_of(Bytes message, const SocketAddress& source) noexcept {
@@ -89,7 +90,7 @@ class HandshakeQueues {
   }
   // Indices are random but for their mark.
   [[nodiscard]] static std::uint32_t place_of(std::uint32_t index) noexcept {
-    return (index * 0x9e37'79b1U) % (1ULL << 32) / ((1ULL << 32) / senders);
+    return (index * 0x9e37'79b1U) >> (32 - senders_bits);
   }
   [[nodiscard]] bool is_turn_of_strangers() const noexcept {
     return expected_.empty() || (served_ % 4 == 3 && !strangers_.empty());
