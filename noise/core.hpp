@@ -44,7 +44,8 @@ struct Turn {
   Outbox& outbox;
   TrainBuilder trains;
   std::uint32_t handshakes_left = handshakes_per_turn;
-  OpenBatch* opened = nullptr;  // what was opened ahead, if anything
+  OpenBatch* opened = nullptr;    // what was opened ahead, if anything
+  bool source_is_proved = false;  // by authentic data in this train
 
   void event(EventKind kind, PeerId peer) noexcept {
     if (outbox.events.room() > 0) {
@@ -158,8 +159,8 @@ class Core {
   void receive_opened_run(const OpenBatch::Opened& run, Wild& wild, Turn& turn) noexcept;
 
   // --- handshakes (core_handshake.cpp) ---
-  void queue_handshake(MessageType type, Bytes message, const Wild& wild,
-                       bool behind_data) noexcept;
+  void queue_handshake(MessageType type, Bytes message, const Wild& wild, bool around_door,
+                       Turn& turn) noexcept;
   void process_handshakes(Turn& turn) noexcept;
   [[nodiscard]] bool may_process_handshake(Instant now) noexcept;
   void process_handshake(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept;

@@ -7,11 +7,11 @@ namespace wgring::noise {
 
 // --- admission: who is expected, mac1, load, mac2, rate limit ---
 
-// What answers nothing of ours is dropped here, and who speaks in the name of a known source
-// without knowing our key: neither takes a place of those who do. Nor are strangers heard whose
-// initiation was joined to data that names one of our indices (ADR 12): the others are the door's.
-void Core::queue_handshake(MessageType type, Bytes message, const Wild& wild,
-                           bool behind_data) noexcept {
+// What answers nothing of ours is dropped here, and who speaks in the name of a known source, or
+// to a known index, without knowing our key: neither takes a place of those who do. Nor are
+// strangers heard whose initiation came around the door (ADR 12).
+void Core::queue_handshake(MessageType type, Bytes message, const Wild& wild, bool around_door,
+                           Turn& turn) noexcept {
   bool expected = true;
   if (type == MessageType::response) {
     const auto found = indices_.find(load_le32(&message[ResponseLayout::receiver_index]));
@@ -23,13 +23,19 @@ void Core::queue_handshake(MessageType type, Bytes message, const Wild& wild,
       return drops_.add(Drop::bad_cookie_reply);
     }
   } else {
-    expected = identity_.present() && handshakes_.knows(wild.source);
-    if (!expected && behind_data) {
-      return drops_.add(Drop::behind_data);
+    if (turn.source_is_proved) {
+      handshakes_.know(wild.source);  // another may have taken its place
     }
-    if (expected && !mac1_valid(message, identity_)) {
-      return drops_.add(Drop::bad_mac1);
+    expected = handshakes_.knows(wild.source);
+    if (!expected && around_door) {
+      return drops_.add(Drop::around_door);
     }
+  }
+  if (expected && type != MessageType::cookie_reply && !identity_.present()) {
+    return drops_.add(Drop::no_identity);
+  }
+  if (expected && type != MessageType::cookie_reply && !mac1_valid(message, identity_)) {
+    return drops_.add(Drop::bad_mac1);
   }
   if (!handshakes_.push(expected, message, wild.source, wild.destination)) {
     drops_.add(Drop::handshake_queue_full);

@@ -59,20 +59,22 @@ void Core::receive_train(Wild& wild, Turn& turn) noexcept {
     return drops_.add(Drop::no_buffer, segments);
   }
   wild.stride_bytes = stride;
-  bool behind_data = false;
+  // The kernel looks at the head alone, and the door has all that come alone or behind one.
+  const bool is_behind_other =
+      classify(wild.slot.bytes().first(std::min(stride, wild.bytes))) != MessageType::initiation;
+  turn.source_is_proved = false;
   for (std::uint32_t offset = 0; offset < wild.bytes;) {
     const std::uint32_t size = std::min(stride, wild.bytes - offset);
     const MutableBytes datagram = wild.slot.bytes().subspan(offset, size);
     const MessageType type = classify(datagram);
     switch (type) {
       case MessageType::data:
-        behind_data = true;
         offset += receive_data_run(wild, offset, turn);
         continue;
       case MessageType::initiation:
       case MessageType::response:
       case MessageType::cookie_reply:
-        queue_handshake(type, datagram, wild, behind_data);
+        queue_handshake(type, datagram, wild, is_behind_other && offset > 0, turn);
         break;
       case MessageType::malformed:
         drops_.add(Drop::malformed);
@@ -140,6 +142,7 @@ void Core::receive_opened(Peer& peer, KeypairId id, MutableBytes plaintext, std:
   if (!keypairs_[id].window.accept(counter)) {
     return drops_.add(Drop::replayed);
   }
+  turn.source_is_proved = true;
   move_endpoint(peer, wild.source, wild.destination, turn);
   const bool confirmed = keypairs_.confirm(peer.keypairs, id);
   if (confirmed) {

@@ -10,8 +10,8 @@ std::string_view drop_name(Drop reason) noexcept {
       return "bad_mac1";
     case Drop::handshake_queue_full:
       return "handshake_queue_full";
-    case Drop::behind_data:
-      return "behind_data";
+    case Drop::around_door:
+      return "around_door";
     case Drop::rate_limited:
       return "rate_limited";
     case Drop::cookie_sent:

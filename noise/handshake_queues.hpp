@@ -11,8 +11,9 @@ namespace wgring::noise {
 
 // Answers, and initiations that came here from where authentic peers are, come before all other
 // initiations, but for every fourth time: a flood of either leaves the other alone. In each of the
-// two the order is that of arrival. Of those that are expected few of one sender wait: a peer that
-// floods us with answers leaves room for the answers of others. Owner: Core.
+// two the order is that of arrival. Of those that are expected few of one sender wait, and
+// initiations take half of the places at most: a peer that floods us, from wherever it says it is,
+// leaves room for the answers of others. Owner: Core.
 class HandshakeQueues {
  public:
   // False: no memory or no entropy.
@@ -33,7 +34,9 @@ class HandshakeQueues {
       return strangers_.push(message, source, destination);
     }
     std::uint8_t& waiting = waiting_of(message, source);
-    if (waiting == waiting_max || !expected_.push(message, source, destination)) {
+    const bool is_half_full = expected_.count() >= incoming_handshakes_max / 2;
+    if (waiting == waiting_max || (is_half_full && classify(message) == MessageType::initiation) ||
+        !expected_.push(message, source, destination)) {
       return false;
     }
     waiting += 1;
@@ -83,7 +86,7 @@ class HandshakeQueues {
       case MessageType::response:
         return waiting_[place_of(load_le32(&message[ResponseLayout::receiver_index]))];
       case MessageType::cookie_reply:
-        return waiting_[place_of(load_le32(&message[CookieReplyLayout::receiver_index]))];
+        return waiting_[place_of(~load_le32(&message[CookieReplyLayout::receiver_index]))];
       default:
         return waiting_[known_.place_of(source) % senders];
     }

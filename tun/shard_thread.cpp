@@ -185,16 +185,13 @@ void ShardThread::turn(E& engine) noexcept {
   inbox_.clear();
   engine.reap(inbox_);
   refresh_now();
-  const bool has_packets = !inbox_.wilds.empty() || !inbox_.plains.empty();
-  if (has_packets) {
+  if (!inbox_.wilds.empty() || !inbox_.plains.empty()) {
     lanes_.note_turn();
   }
   deliver_inbox(engine);
-  if (has_packets) {
-    inlet_->set_data_until(device_->data_until());
-  }
   take_handed(engine);
   run_deadlines(engine);
+  inlet_->set_data_until(device_->data_until());
   serve_task(engine);
 }
 

@@ -171,14 +171,15 @@ def test_every_length_of_a_type_is_survived(met, kind):
 
 
 @pytest.mark.ours
-def test_initiation_joined_to_data_does_not_go_around_the_door(met):
+@pytest.mark.parametrize("kind", [DATA, DATA | 0x100, COOKIE], ids=["data", "reserved", "longer"])
+def test_initiation_joined_to_data_does_not_go_around_the_door(met, kind):
     """The kernel looks at the first of a train, which names an index that is in use."""
     with met.far.udp_socket(bind=("10.0.0.2", 4444)) as stranger:
-        data = struct.pack("<IIQ", DATA, met.peer.session.remote_index, 10 ** 6) + os.urandom(144)
+        data = struct.pack("<IIQ", kind, met.peer.session.remote_index, 10 ** 6) + os.urandom(144)
         initiation, _ = met.far_peer(Key(), 4445).initiation()
         train = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("<H", len(data)))]
         stranger.sendmsg([data + initiation], train, 0, met.peer.remote)
-    wait_for(lambda: counters(met.daemon)["dropped.behind_data"] == 1, "it to be dropped")
+    wait_for(lambda: counters(met.daemon)["dropped.around_door"] == 1, "it to be dropped")
     assert answers(met)
 
 

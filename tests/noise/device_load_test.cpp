@@ -37,6 +37,21 @@ class Flood : public RawPair {
       left -= now;
     }
   }
+  // From so many ports of the peer, which it is known to have been at, so many each.
+  void flood_from_known(std::uint16_t ports, std::size_t each) {
+    std::vector<Datagram> all;
+    for (std::uint16_t port = 1; port <= ports; ++port) {
+      Datagram here = raw.keepalive();
+      here.from.port = port;
+      put(here);
+      all.insert(all.end(), each, junk_from(here.from));
+    }
+    for (std::span<const Datagram> rest{all}; !rest.empty();) {
+      const std::size_t now = std::min(rest.size(), each * noise::wild_batch_max);
+      world.receive(a, rest.first(now), true);
+      rest = rest.subspan(now);
+    }
+  }
   // Without serving deadlines: the queue stays as long as it is.
   void put(const Datagram& datagram) { world.receive(a, {&datagram, 1}); }
   void serve() { world.serve_deadlines(a); }
@@ -328,27 +343,15 @@ TEST_F(Flood, WhoKnowsWhereAPeerIsAndNotOurKeyTakesNoPlace) {
 
 TEST_F(Flood, OfAFloodFromKnownSourcesStrangersHaveAFourth) {
   raw.establish();
-  std::vector<Datagram> all;
-  for (std::uint16_t port = 1; port <= 1000; ++port) {
-    Datagram here = raw.keepalive();
-    here.from.port = port;
-    put(here);  // and it is known to have been there
-    all.insert(all.end(), 3, junk_from(here.from));
-  }
-  constexpr std::size_t turn_max = 3 * noise::wild_batch_max;
-  for (std::span<const Datagram> rest{all}; !rest.empty();) {
-    const std::size_t now = std::min(rest.size(), turn_max);
-    world.receive(a, rest.first(now), true);
-    rest = rest.subspan(now);
-  }
-  ASSERT_GT(waiting(), 2500U);
+  flood_from_known(1000, 3);
+  ASSERT_GT(waiting(), 2000U);
   Datagram stranger_one = junk_from(stranger);
   put(stranger_one);
   for (int i = 0; i < 4; ++i) {
     put(raw.keepalive());
   }
   EXPECT_EQ(sent_to(world, stranger, 'C').size(), 1U);
-  EXPECT_GT(waiting(), 2000U);
+  EXPECT_GT(waiting(), 1500U);
   serve();
 }
 
@@ -383,6 +386,8 @@ TEST_F(Flood, APeerThatFloodsAnswersTakesNoPlaceOfAnother) {
     store_le32(&junk.bytes[type == 2 ? 8U : 4U], told);
     noise::CookieJar jar;
     if (type == 2) {
+      flood(5000, junk);
+      EXPECT_EQ(drops(a, Drop::bad_mac1), 5000U) << "who does not know our key";
       jar.add_macs(junk.bytes, hostile.remote, world.now());
     }
     flood(5000, junk);
@@ -391,11 +396,40 @@ TEST_F(Flood, APeerThatFloodsAnswersTakesNoPlaceOfAnother) {
   raw.give(*response);
   EXPECT_EQ(to_raw('D').size(), 1U) << "in its turn, and no load asks it for a cookie";
   EXPECT_TRUE(to_raw('C').empty());
-  world.set_link(a, false);
-  EXPECT_EQ(waiting(), 0U);
-  world.set_link(a, true);
-  flood(5000, hostile.wrap(std::vector<std::uint8_t>(64, 3)));
-  EXPECT_EQ(waiting(), 0U) << "its index has gone";
+}
+
+TEST_F(Flood, WhatWaitedWhenTheLinkWentDownWaitsNoMore) {
+  raw.establish();
+  for (int i = 0; i < 4; ++i) {
+    flood(3000, junk_from(raw.address));
+    EXPECT_GT(waiting(), 0U);
+    world.set_link(a, false);
+    world.set_link(a, true);
+  }
+  const std::size_t answered = to_raw('R').size();
+  run_for(1s);
+  raw.give(raw.initiation());
+  EXPECT_EQ(to_raw('R').size(), answered + 1);
+}
+
+// A peer that makes sources known by its data, and floods from them.
+TEST_F(Flood, InitiationsLeaveRoomForAnswers) {
+  raw.establish();
+  RawPeer other(world, a, 78);
+  other.join();
+  a.totals.tun_packets += 1;
+  world.send_raw(a, make_inner({.number = inner_numbers_max - 3,
+                                .family = noise::Family::v4,
+                                .from = a.number(),
+                                .to = other.number,
+                                .bytes = 64}));
+  const auto response = other.response(sent_to(world, other.address, 'I').back());
+  flood_from_known(1000, 7);
+  EXPECT_LE(waiting(), noise::incoming_handshakes_max / 2);
+  EXPECT_GT(waiting(), noise::incoming_handshakes_max / 3);
+  const std::uint64_t refused = drops(a, Drop::handshake_queue_full);
+  put(*response);
+  EXPECT_EQ(drops(a, Drop::handshake_queue_full), refused);
 }
 
 TEST_F(Flood, BesideDataAThousandASecondAreComputedWithoutACookie) {

@@ -6,6 +6,7 @@
 namespace wgring::sim {
 namespace {
 
+using noise::CoreTestAccess;
 using noise::Drop;
 using noise::Timer;
 
@@ -123,25 +124,63 @@ TEST_F(Receiving, TrainsWithOddEnds) {  // H7
   EXPECT_EQ(drops(a, Drop::malformed), 1U);
 }
 
-// The kernel knows the head of a train alone, and that names an index of ours: past the door.
-TEST_F(Receiving, AnInitiationOfAStrangerBehindDataIsDropped) {
-  run_for(1s);
+// The kernel knows the head of a train alone, by its type and index, and that is no initiation.
+class AroundTheDoor : public Receiving {
+ protected:
+  void SetUp() override {
+    Receiving::SetUp();
+    run_for(1s);
+    elsewhere.port += 1;
+    data = raw.data(raw.inner(200));  // the longer one: it is the head
+    initiation = raw.initiation();
+  }
+  void give_joined(Datagram head, const noise::SocketAddress& from) {
+    head.from = initiation.from = from;
+    const std::vector<Datagram> train{head, initiation};
+    raw.give(train, true);
+  }
+
   noise::SocketAddress elsewhere = raw.address;
-  elsewhere.port += 1;
-  Datagram data = raw.data(raw.inner(200));  // the longer one: it is the head
-  Datagram initiation = raw.initiation();
+  Datagram data;
+  Datagram initiation;
+};
+
+TEST_F(AroundTheDoor, AStrangerIsDropped) {
   Datagram forged = data;
   forged.bytes.back() ^= 1;
-  forged.from = initiation.from = elsewhere;
-  const std::vector<Datagram> joined{forged, initiation};
-  raw.give(joined, true);
-  EXPECT_EQ(drops(a, Drop::behind_data), 1U);
-  EXPECT_TRUE(sent_to(world, elsewhere, 'R').empty());
-  data.from = elsewhere;
-  const std::vector<Datagram> moved{data, initiation};
-  raw.give(moved, true);
-  EXPECT_EQ(drops(a, Drop::behind_data), 1U);
-  EXPECT_EQ(sent_to(world, elsewhere, 'R').size(), 1U) << "authentic data makes it known first";
+  give_joined(forged, elsewhere);
+  EXPECT_EQ(drops(a, Drop::around_door), 1U);
+  Datagram reserved = data;
+  reserved.bytes[1] = 1;
+  give_joined(reserved, elsewhere);
+  give_joined(nonsense(2, 200), elsewhere);
+  give_joined(nonsense(3, 200), elsewhere);
+  EXPECT_EQ(drops(a, Drop::around_door), 4U);
+  EXPECT_TRUE(to_raw('R').empty() && sent_to(world, elsewhere, 'R').empty());
+}
+
+TEST_F(AroundTheDoor, WhoIsKnownIsHeard) {
+  Datagram forged = data;
+  forged.bytes.back() ^= 1;
+  give_joined(forged, raw.address);
+  EXPECT_EQ(to_raw('R').size(), 1U);
+}
+
+TEST_F(AroundTheDoor, WhoMovedIsKnownByTheDataInFront) {
+  give_joined(data, elsewhere);
+  EXPECT_EQ(drops(a, Drop::around_door), 0U);
+  EXPECT_EQ(sent_to(world, elsewhere, 'R').size(), 1U);
+}
+
+TEST_F(AroundTheDoor, WhoWasForgottenIsKnownByTheDataInFront) {
+  noise::SocketAddress other{.ip = {.family = noise::Family::v4, .bytes = {203}}, .port = 9};
+  for (std::uint32_t i = 0; i < 20 * noise::KnownSources::places; ++i) {
+    store_le32(other.ip.bytes.data(), i);
+    CoreTestAccess::know(a.device(), other);  // one of them takes its place
+  }
+  give_joined(data, raw.address);
+  EXPECT_EQ(drops(a, Drop::around_door), 0U);
+  EXPECT_EQ(to_raw('R').size(), 1U);
 }
 
 class ReceivingTrains : public Receiving {

@@ -40,6 +40,10 @@ struct CoreTestAccess {
   [[nodiscard]] static std::size_t queued_handshakes(Device& device) noexcept {
     return core(device).handshakes_.count();
   }
+  // As if an authentic peer had been seen there.
+  static void know(Device& device, const SocketAddress& source) noexcept {
+    core(device).handshakes_.know(source);
+  }
   // As if it had just been received.
   [[nodiscard]] static bool queue_handshake(Device& device, Bytes message,
                                             const SocketAddress& source) noexcept {

@@ -357,6 +357,25 @@ void expect_order(const Peer& from, const Peer& to, std::size_t count) {
 }
 
 // Whether they are worth it is asked by the turns that move packets.
+// Not behind all that comes: else any stranger could put it there.
+TEST_P(TunnelTest, TheDoorIsBehindAuthenticData) {
+  connect();
+  const Inlet& inlet = inlets_.back()[0];
+  const Peer stranger{"127.0.0.1"};
+  for (int i = 0; i < 10; ++i) {
+    stranger.send("127.0.0.1", b.pair.port(), std::string("\4\0\0\0", 4) + std::string(60, 'x'));
+  }
+  for (int i = 0; i < 1000 && b.shard->stats().drops[noise::Drop::unknown_index] < 10; ++i) {
+    std::this_thread::sleep_for(1ms);
+  }
+  EXPECT_EQ(b.shard->stats().drops[noise::Drop::unknown_index], 10U);
+  EXPECT_LE(inlet.data_until(), Instant{});
+  host_a->send("10.9.0.2", host_b->port(), "data");
+  EXPECT_EQ(host_b->receive(), "data");
+  static_cast<void>(b.shard->stats());  // a turn later
+  EXPECT_GT(inlet.data_until(), Instant{});
+}
+
 TEST_P(TunnelTest, TurnsWithPacketsAreCountedForTheLanes) {
   connect(plain(), {.count = 1});
   talk(*host_a, *host_b);

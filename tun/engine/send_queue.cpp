@@ -43,6 +43,7 @@ void SendQueue::restart(Segmentation segmentation) noexcept {
   segmentation_ = segmentation;
   message_segments_max_ = noise::train_segments_max;
   refused_ = {};
+  suspect_ = {};
 }
 
 bool SendQueue::has_room_for(const noise::Transmit& transmit) const noexcept {
@@ -183,6 +184,7 @@ SendNext SendQueue::settle_failure(int errno_value, EngineCounters& counters,
   if (spares_rest_of_train(errno_value)) {
     const std::uint32_t lost = message_segments(at(0), head_segment_);
     counters.send_errors.add(errno_value, lost);
+    suspect_ = {};
     advance(lost, refused);
   } else {
     counters.send_errors.add(errno_value, head.segment_count - head_segment_);
