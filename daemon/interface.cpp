@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <new>
 #include <utility>
 #include <vector>
@@ -82,6 +83,12 @@ void fill_in(const noise::Device& device, std::uint32_t shard, PeerPage& page) n
     WG_ASSERT(device.next_peer(listed.serial - 1, status) && status.serial == listed.serial);
     listed = std::move(status);
   }
+}
+
+// What came before the door was open may still wait in a socket of a shard.
+Instant door_from(const tun::UdpGroup* sockets, Instant now) noexcept {
+  const bool is_open = sockets != nullptr && !sockets->door().empty();
+  return is_open ? now + std::chrono::seconds{1} : Instant::max();
 }
 
 }  // namespace
@@ -266,6 +273,7 @@ void Interface::use_sockets(Sockets sockets) {
       context.device.forget_sources();
       // Not a moment later: what has come to the sockets since they were opened is not lost.
       context.device.set_link(link_ == Link::up, context.now, context.outbox);
+      context.device.set_door(door_from(sockets.get(), context.now.boottime));
     });
   }
   sockets_.swap(sockets);
@@ -280,6 +288,9 @@ void Interface::open_door() noexcept {
   }
   const Status opened = sockets_->open_door();
   shards_.door().set_sockets(sockets_.get());
+  shards_.call_each([this](tun::ShardContext& context) {
+    context.device.set_door(door_from(sockets_.get(), context.now.boottime));
+  });
   if (!opened) {
     log_error("initiations have no sockets of their own until the port changes: {}",
               opened.error());

@@ -73,6 +73,7 @@ class Core {
   [[nodiscard]] bool beside_data() const noexcept { return now_.boottime < data_until_; }
   // Since authentic data last moved, and a little longer.
   [[nodiscard]] Instant data_until() const noexcept { return data_until_; }
+  void set_door(Instant from) noexcept { door_from_ = from; }
   void set_link(bool up, Now now, Outbox& outbox) noexcept;
   void set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbox) noexcept;
   [[nodiscard]] bool reserve(std::uint32_t peers, std::uint32_t prefixes, Present present) noexcept;
@@ -159,8 +160,7 @@ class Core {
   void receive_opened_run(const OpenBatch::Opened& run, Wild& wild, Turn& turn) noexcept;
 
   // --- handshakes (core_handshake.cpp) ---
-  void queue_handshake(MessageType type, Bytes message, const Wild& wild, bool around_door,
-                       Turn& turn) noexcept;
+  void queue_handshake(MessageType type, Bytes message, const Wild& wild, Turn& turn) noexcept;
   void process_handshakes(Turn& turn) noexcept;
   [[nodiscard]] bool may_process_handshake(Instant now) noexcept;
   void process_handshake(const QueuedHandshake& queued, bool under_load, Turn& turn) noexcept;
@@ -215,7 +215,8 @@ class Core {
   TokenBucket handshakes_beside_data_{handshake_messages_beside_data_per_s, 64};
   TokenBucket cookieless_beside_data_{cookieless_handshakes_beside_data_per_s, 64};
   Instant data_until_{};
-  Instant handshakes_next_{};  // those that wait do so until then
+  Instant door_from_ = Instant::max();  // strangers are heard elsewhere
+  Instant handshakes_next_{};           // those that wait do so until then
   CookieChecker cookies_{setup_.entropy};
   DropCounters drops_;
   PeerId work_first_ = no_peer;

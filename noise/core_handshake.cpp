@@ -9,9 +9,8 @@ namespace wgring::noise {
 
 // What answers nothing of ours is dropped here, and who speaks in the name of a known source, or
 // to a known index, without knowing our key: neither takes a place of those who do. Nor are
-// strangers heard whose initiation came around the door (ADR 12).
-void Core::queue_handshake(MessageType type, Bytes message, const Wild& wild, bool around_door,
-                           Turn& turn) noexcept {
+// strangers heard whose initiation came around the door (ADR 12), but for broadcasts.
+void Core::queue_handshake(MessageType type, Bytes message, const Wild& wild, Turn& turn) noexcept {
   bool expected = true;
   if (type == MessageType::response) {
     const auto found = indices_.find(load_le32(&message[ResponseLayout::receiver_index]));
@@ -27,7 +26,7 @@ void Core::queue_handshake(MessageType type, Bytes message, const Wild& wild, bo
       handshakes_.know(wild.source);  // another may have taken its place
     }
     expected = handshakes_.knows(wild.source);
-    if (!expected && around_door) {
+    if (!expected && !wild.to_many && turn.now.boottime >= door_from_) {
       return drops_.add(Drop::around_door);
     }
   }

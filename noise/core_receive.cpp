@@ -59,9 +59,6 @@ void Core::receive_train(Wild& wild, Turn& turn) noexcept {
     return drops_.add(Drop::no_buffer, segments);
   }
   wild.stride_bytes = stride;
-  // The kernel looks at the head alone, and the door has all that come alone or behind one.
-  const bool is_behind_other =
-      classify(wild.slot.bytes().first(std::min(stride, wild.bytes))) != MessageType::initiation;
   turn.source_is_proved = false;
   for (std::uint32_t offset = 0; offset < wild.bytes;) {
     const std::uint32_t size = std::min(stride, wild.bytes - offset);
@@ -74,7 +71,7 @@ void Core::receive_train(Wild& wild, Turn& turn) noexcept {
       case MessageType::initiation:
       case MessageType::response:
       case MessageType::cookie_reply:
-        queue_handshake(type, datagram, wild, is_behind_other && offset > 0, turn);
+        queue_handshake(type, datagram, wild, turn);
         break;
       case MessageType::malformed:
         drops_.add(Drop::malformed);

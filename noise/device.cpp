@@ -56,6 +56,7 @@ void Device::on_deadline(Now now, Outbox& outbox) noexcept { core_->on_deadline(
 Deadline Device::next_deadline() const noexcept { return core_->next_deadline(); }
 
 Instant Device::data_until() const noexcept { return core_->data_until(); }
+void Device::set_door(Instant from) noexcept { core_->set_door(from); }
 
 void Device::set_link(bool up, Now now, Outbox& outbox) noexcept {
   core_->set_link(up, now, outbox);

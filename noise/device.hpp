@@ -68,6 +68,9 @@ class Device {
   [[nodiscard]] Deadline next_deadline() const noexcept;
   // Since authentic data last moved, and a little longer.
   [[nodiscard]] Instant data_until() const noexcept;
+  // From then on initiations of strangers come by on_initiations(), and are not taken otherwise.
+  // Instant::max(): there is no door.
+  void set_door(Instant from) noexcept;
 
   // --- state of the interface ---
   // Starts down. Down: packets are dropped, keys and staged packets wiped, timers stopped.

@@ -12,7 +12,7 @@ enum class Drop : std::uint8_t {
   malformed,             // unknown type, wrong length for it, reserved bytes set, from port 0
   bad_mac1,              // not for our public key
   handshake_queue_full,  // 4096 handshakes wait, or 8 of one sender
-  around_door,           // initiation of a stranger, joined to what is none
+  around_door,           // initiation of a stranger, where such go to the door
   rate_limited,          // proven source above 20 per second
   cookie_sent,           // under load without a valid mac2: answered by a cookie, not processed
   bad_handshake,         // tag, unknown peer, low-order point, state or replayed timestamp

@@ -78,7 +78,7 @@ class HandshakeQueues {
  private:
   static constexpr std::uint8_t waiting_max = 8;
   static constexpr std::uint32_t senders_bits = 12;
-  static constexpr std::uint32_t senders = 1U << senders_bits;  // of a place, a number of both
+  static constexpr std::uint32_t senders = 1U << senders_bits;  // of a place: a number of both
 
   // An answer's sender is who was told the index that it names, from wherever it says it comes.
   [[nodiscard]] std::uint8_t& waiting_of(Bytes message, const SocketAddress& source) noexcept {
@@ -88,7 +88,7 @@ class HandshakeQueues {
       case MessageType::cookie_reply:
         return waiting_[place_of(~load_le32(&message[CookieReplyLayout::receiver_index]))];
       default:
-        return waiting_[known_.place_of(source) % senders];
+        return waiting_[senders + known_.place_of(source) % senders];
     }
   }
   // Indices are random but for their mark.
@@ -100,7 +100,8 @@ class HandshakeQueues {
   }
 
   std::uint32_t served_ = 0;
-  std::array<std::uint8_t, senders> waiting_{};  // in expected_, by place of the sender
+  // In expected_, by place of the sender: of answers, then of initiations.
+  std::array<std::uint8_t, std::size_t{2} * senders> waiting_{};
   HandshakeQueue expected_;
   HandshakeQueue strangers_;
   KnownSources known_;

@@ -51,9 +51,7 @@ class Inlet {
 
   // Of the owning shard: authentic data moved, and until then the door is behind it.
   void set_data_until(Instant until) noexcept {
-    if (data_until_.load(std::memory_order_relaxed) != until) {
-      data_until_.store(until, std::memory_order_relaxed);
-    }
+    data_until_.store(until, std::memory_order_relaxed);
   }
   [[nodiscard]] Instant data_until() const noexcept {
     return data_until_.load(std::memory_order_relaxed);

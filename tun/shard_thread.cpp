@@ -187,11 +187,17 @@ void ShardThread::turn(E& engine) noexcept {
   refresh_now();
   if (!inbox_.wilds.empty() || !inbox_.plains.empty()) {
     lanes_.note_turn();
+    // What comes right behind data is taken for it until that is known: a turn may be long.
+    if (now_.boottime < device_->data_until() + data_holds) {
+      inlet_->set_data_until(now_.boottime + data_holds);
+    }
   }
   deliver_inbox(engine);
   take_handed(engine);
   run_deadlines(engine);
-  inlet_->set_data_until(device_->data_until());
+  if (device_->data_until() > inlet_->data_until()) {
+    inlet_->set_data_until(device_->data_until());
+  }
   serve_task(engine);
 }
 

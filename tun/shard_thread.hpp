@@ -44,6 +44,8 @@ class ShardThread {
  private:
   // A wake-up that finds more due than this goes on in the next turn, after packets.
   static constexpr int deadlines_per_turn_max = 4;
+  // So long what comes behind data is taken for it, and the door is behind that.
+  static constexpr Duration data_holds = std::chrono::milliseconds{10};
   static constexpr std::size_t event_queue_max = Notices::events_max;
 
   enum class Phase : std::uint32_t { opening, running, failed };
