@@ -162,12 +162,28 @@ TEST_F(AroundTheDoor, AStrangerIsDropped) {
 TEST_F(AroundTheDoor, WhereThereIsNoneYetAStrangerIsHeard) {
   for (const Instant from : {world.now() + 1s, Instant::max()}) {
     a.device().set_door(from);
+    elsewhere.port += 1;  // where it was before it is known by now
     initiation = raw.initiation();
     give_joined(nonsense(3, 200), elsewhere);
+    EXPECT_EQ(sent_to(world, elsewhere, 'R').size(), 1U);
     run_for(100ms);
   }
   EXPECT_EQ(drops(a, Drop::around_door), 0U);
-  EXPECT_EQ(answers(), 2U);
+}
+
+TEST_F(AroundTheDoor, ABroadcastIsHeard) {
+  noise::Wild wild;
+  wild.slot = a.trains().take();
+  wild.source = elsewhere;
+  wild.destination.ip = initiation.to.ip;
+  wild.to_many = true;
+  wild.bytes = static_cast<std::uint32_t>(initiation.bytes.size());
+  copy_bytes(wild.slot.bytes(), initiation.bytes);
+  a.device().on_udp({&wild, 1}, world.now_of(a), a.outbox);
+  EXPECT_EQ(a.device().drops()[Drop::around_door], 0U);
+  ASSERT_EQ(a.outbox.transmits.size(), 1U);
+  EXPECT_EQ(a.outbox.transmits[0].endpoint.remote, elsewhere);
+  a.outbox.clear();
 }
 
 TEST_F(AroundTheDoor, WhoIsKnownIsHeard) {
