@@ -370,12 +370,7 @@ TEST_F(Flood, FewOfOneKnownSourceWait) {
 TEST_F(Flood, APeerThatFloodsAnswersTakesNoPlaceOfAnother) {
   RawPeer hostile(world, a, 78);
   hostile.join();
-  a.totals.tun_packets += 1;
-  world.send_raw(a, make_inner({.number = inner_numbers_max - 3,
-                                .family = noise::Family::v4,
-                                .from = a.number(),
-                                .to = hostile.number,
-                                .bytes = 64}));
+  send_to(hostile);
   const Datagram to_hostile = sent_to(world, hostile.address, 'I').back();
   send_to_raw();
   const auto response = raw.response(to_raw('I').back());
@@ -417,12 +412,7 @@ TEST_F(Flood, InitiationsLeaveRoomForAnswers) {
   raw.establish();
   RawPeer other(world, a, 78);
   other.join();
-  a.totals.tun_packets += 1;
-  world.send_raw(a, make_inner({.number = inner_numbers_max - 3,
-                                .family = noise::Family::v4,
-                                .from = a.number(),
-                                .to = other.number,
-                                .bytes = 64}));
+  send_to(other);
   const auto response = other.response(sent_to(world, other.address, 'I').back());
   flood_from_known(1000, 7);
   EXPECT_LE(waiting(), noise::incoming_handshakes_max / 2);

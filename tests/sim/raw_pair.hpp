@@ -17,13 +17,16 @@ class RawPair : public PairOf {
   [[nodiscard]] noise::Peer& raw_at_host() {
     return noise::CoreTestAccess::peer(a.device(), raw.local.public_key());
   }
-  // An inner packet from the host's TUN to the raw peer.
+  // An inner packet from the host's TUN to the raw peer, or to another.
   void send_to_raw(std::uint32_t bytes = 64, std::uint8_t traffic_class = 0) {
+    send_to(raw, bytes, traffic_class);
+  }
+  void send_to(const RawPeer& peer, std::uint32_t bytes = 64, std::uint8_t traffic_class = 0) {
     a.totals.tun_packets += 1;
     world.send_raw(a, make_inner({.number = inner_numbers_max - 2,
                                   .family = noise::Family::v4,
                                   .from = a.number(),
-                                  .to = raw.number,
+                                  .to = peer.number,
                                   .bytes = bytes,
                                   .traffic_class = traffic_class}));
   }
