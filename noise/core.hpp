@@ -29,11 +29,10 @@ namespace wgring::noise {
 // a BLAKE2s, one that is processed costs several scalar multiplications (some 40 us each).
 inline constexpr std::uint32_t handshake_messages_per_turn = 16;
 // Beside data: a tenth of a processor, the answer of a cookie being some 10 us, most of them the
-// kernel's. Time counts as beside data for so long after a packet.
+// kernel's.
 inline constexpr std::int64_t handshake_messages_beside_data_per_s = 10'000;
 // Of those without a cookie, which cost scalar multiplications: with more there is load.
 inline constexpr std::int64_t cookieless_handshakes_beside_data_per_s = 1'000;
-inline constexpr Duration data_holds = std::chrono::milliseconds{10};
 
 // The turn in progress: its time, its outbox, and what it may still spend.
 struct Turn {

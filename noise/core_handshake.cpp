@@ -30,11 +30,13 @@ void Core::queue_handshake(MessageType type, Bytes message, const Wild& wild, Tu
       return drops_.add(Drop::around_door);
     }
   }
-  if (expected && type != MessageType::cookie_reply && !identity_.present()) {
-    return drops_.add(Drop::no_identity);
-  }
-  if (expected && type != MessageType::cookie_reply && !mac1_valid(message, identity_)) {
-    return drops_.add(Drop::bad_mac1);
+  if (expected && type != MessageType::cookie_reply) {
+    if (!identity_.present()) {
+      return drops_.add(Drop::no_identity);
+    }
+    if (!mac1_valid(message, identity_)) {
+      return drops_.add(Drop::bad_mac1);
+    }
   }
   if (!handshakes_.push(expected, message, wild.source, wild.destination)) {
     drops_.add(Drop::handshake_queue_full);

@@ -22,6 +22,9 @@ namespace wgring::noise {
 
 class Core;  // the parts behind the door: noise/core.hpp
 
+// Time counts as beside data for so long after a turn with data.
+inline constexpr Duration data_holds = std::chrono::milliseconds{10};
+
 enum class DeadlineReason : std::uint8_t { none, timer, handshake_queue, backlog };
 
 // `at` <= now means: call on_deadline() in this turn. `never`: nothing is due, sleep on packets.
@@ -66,7 +69,7 @@ class Device {
   // Timers that are due and work put off from earlier turns. Early is harmless, late is correct.
   void on_deadline(Now now, Outbox& outbox) noexcept;
   [[nodiscard]] Deadline next_deadline() const noexcept;
-  // Since authentic data last moved, and a little longer.
+  // Since authentic data last moved, and data_holds longer; by the time of turns.
   [[nodiscard]] Instant data_until() const noexcept;
   // From then on initiations of strangers come by on_initiations(), and are not taken otherwise.
   // Instant::max(): there is no door.

@@ -51,7 +51,9 @@ class Inlet {
 
   // Of the owning shard: authentic data moved, and until then the door is behind it.
   void set_data_until(Instant until) noexcept {
-    data_until_.store(until, std::memory_order_relaxed);
+    if (data_until() != until) {
+      data_until_.store(until, std::memory_order_relaxed);
+    }
   }
   [[nodiscard]] Instant data_until() const noexcept {
     return data_until_.load(std::memory_order_relaxed);

@@ -187,18 +187,25 @@ void ShardThread::turn(E& engine) noexcept {
   refresh_now();
   if (!inbox_.wilds.empty() || !inbox_.plains.empty()) {
     lanes_.note_turn();
-    // What comes right behind data is taken for it until that is known: a turn may be long.
-    if (now_.boottime < device_->data_until() + data_holds) {
-      inlet_->set_data_until(now_.boottime + data_holds);
-    }
+  }
+  if (now_.boottime < data_until_) {
+    inlet_->set_data_until(Instant::max());  // taken for data until that is known
   }
   deliver_inbox(engine);
   take_handed(engine);
   run_deadlines(engine);
-  if (device_->data_until() > inlet_->data_until()) {
-    inlet_->set_data_until(device_->data_until());
-  }
+  note_data();
   serve_task(engine);
+}
+
+// The core's time is that of the turn's start, and a turn may be long.
+void ShardThread::note_data() noexcept {
+  if (device_->data_until() != data_noted_) {
+    data_noted_ = device_->data_until();
+    refresh_now();
+    data_until_ = now_.boottime + noise::data_holds;
+  }
+  inlet_->set_data_until(data_until_);
 }
 
 template <Engine E>

@@ -44,8 +44,6 @@ class ShardThread {
  private:
   // A wake-up that finds more due than this goes on in the next turn, after packets.
   static constexpr int deadlines_per_turn_max = 4;
-  // So long what comes behind data is taken for it, and the door is behind that.
-  static constexpr Duration data_holds = std::chrono::milliseconds{10};
   static constexpr std::size_t event_queue_max = Notices::events_max;
 
   enum class Phase : std::uint32_t { opening, running, failed };
@@ -57,6 +55,7 @@ class ShardThread {
   void run(E& engine) noexcept;
   template <Engine E>
   void turn(E& engine) noexcept;
+  void note_data() noexcept;  // for the door
   template <Engine E>
   void deliver_inbox(E& engine) noexcept;
   template <Engine E>
@@ -97,7 +96,9 @@ class ShardThread {
   Now now_{};
   std::uint64_t turns_ = 0;
   std::uint64_t waits_ = 0;
-  bool failed_ = false;  // a fatal note was published
+  Instant data_noted_{};  // of the core, of the last turn in which authentic data moved
+  Instant data_until_{};  // the same, by the time at which that turn ended
+  bool failed_ = false;   // a fatal note was published
 
   pthread_t thread_{};
   bool started_ = false;

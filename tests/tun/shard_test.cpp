@@ -32,7 +32,7 @@ class ShardTest : public SpaceTest, public ::testing::WithParamInterface<EngineK
                                .vnet = device.vnet(),
                                .offloads = offloads,
                                .engine = GetParam(),
-                               .aead = &crypto::aead_boringssl(),
+                               .aead = aead_,
                                .memory = memory_.source(),
                                .entropy = system_entropy(),
                                .lanes = lanes},
@@ -53,6 +53,7 @@ class ShardTest : public SpaceTest, public ::testing::WithParamInterface<EngineK
   }
 
   SystemMemory memory_;
+  const crypto::Aead* aead_ = &crypto::aead_boringssl();
   std::deque<std::array<Inlet, 1>> inlets_;
 };
 
@@ -237,6 +238,25 @@ void talk(const Peer& host_a, const Peer& host_b) {
 }
 
 // Two hosts with a tunnel between them: 10.9.0.1 is this namespace, 10.9.0.2 another one.
+// What the door is told in a turn that opens packets, and when it has opened them.
+struct Watched {
+  std::atomic<const Inlet*> inlet{nullptr};
+  std::atomic<bool> is_taken_for_data{false};
+  std::atomic<Instant> opened{};
+} watched;
+
+constexpr Duration slow_opener_takes = 3 * noise::data_holds;
+
+const crypto::Aead slow_opener{
+    .name = "slow",
+    .seal = crypto::aead_boringssl().seal,
+    .open = [](BytesOf<32> key, std::span<crypto::OpenSegment> train) noexcept {
+      crypto::aead_boringssl().open(key, train);
+      watched.is_taken_for_data = watched.inlet.load()->data_until() == Instant::max();
+      std::this_thread::sleep_for(slow_opener_takes);
+      watched.opened = read_clock().boottime;
+    }};
+
 class TunnelTest : public ShardTest {
  protected:
   void connect(const Offloads& offloads = plain(), const LanePolicy& lanes = {}) {
@@ -356,7 +376,6 @@ void expect_order(const Peer& from, const Peer& to, std::size_t count) {
   EXPECT_GT(arrived, count / 20);
 }
 
-// Whether they are worth it is asked by the turns that move packets.
 // Not behind all that comes: else any stranger could put it there.
 TEST_P(TunnelTest, TheDoorIsBehindAuthenticData) {
   connect();
@@ -376,6 +395,42 @@ TEST_P(TunnelTest, TheDoorIsBehindAuthenticData) {
   EXPECT_GT(inlet.data_until(), Instant{});
 }
 
+// Not only until its own end as its beginning foretells it: a turn may be long.
+TEST_P(TunnelTest, TheDoorIsBehindDataFromTheEndOfItsTurn) {
+  aead_ = &slow_opener;
+  connect();
+  watched.inlet = &inlets_.back()[0];
+  host_a->send("10.9.0.2", host_b->port(), "first");
+  EXPECT_EQ(host_b->receive(), "first");
+  EXPECT_FALSE(watched.is_taken_for_data) << "the first, of which nobody knew";
+  std::this_thread::sleep_for(5 * noise::data_holds);
+  host_a->send("10.9.0.2", host_b->port(), "second");
+  EXPECT_EQ(host_b->receive(), "second");
+  EXPECT_FALSE(watched.is_taken_for_data) << "data was long ago";
+  b.shard->call([&](ShardContext& /*context*/) {
+    const Instant until = watched.inlet.load()->data_until();
+    EXPECT_GE(until, watched.opened.load() + noise::data_holds);
+    EXPECT_LT(until, Instant::max());
+  });
+}
+
+TEST_P(TunnelTest, ATurnRightBehindDataIsTakenForOneOfData) {
+  aead_ = &slow_opener;
+  connect();
+  watched.inlet = &inlets_.back()[0];
+  host_a->send("10.9.0.2", host_b->port(), "first");
+  EXPECT_EQ(host_b->receive(), "first");
+  for (int i = 0; i < 20 && !watched.is_taken_for_data; ++i) {
+    host_a->send("10.9.0.2", host_b->port(), "one");
+    std::this_thread::sleep_for(slow_opener_takes / 3);
+    host_a->send("10.9.0.2", host_b->port(), "and one while it is opened");
+    EXPECT_EQ(host_b->receive(), "one");
+    EXPECT_NE(host_b->receive(), "");
+  }
+  EXPECT_TRUE(watched.is_taken_for_data);
+}
+
+// Whether they are worth it is asked by the turns that move packets.
 TEST_P(TunnelTest, TurnsWithPacketsAreCountedForTheLanes) {
   connect(plain(), {.count = 1});
   talk(*host_a, *host_b);

@@ -104,7 +104,7 @@ inline std::string receive_within(int timeout_ms, int fd) {
     return {};
   }
   std::string text(66'000, '\0');
-  const ssize_t bytes = ::recv(fd, text.data(), text.size(), 0);
+  const ssize_t bytes = ::recv(fd, text.data(), text.size(), MSG_DONTWAIT);
   text.resize(bytes > 0 ? static_cast<std::size_t>(bytes) : 0);
   return text;
 }
