@@ -36,7 +36,7 @@ Status ShardThread::start() noexcept {
     return fail(error, "pthread_create: the shard's thread");
   }
   started_ = true;
-  // Pairs with the release in enter(): choice_ or open_error_ is there.
+  // Pairs with the store in enter(): choice_ or open_error_ is there.
   phase_.wait(Phase::opening, std::memory_order_acquire);
   if (phase_.load(std::memory_order_acquire) == Phase::failed) {
     return std::unexpected(open_error_);
@@ -94,8 +94,9 @@ void* ShardThread::enter(void* self) noexcept {
   if (!opened) {
     shard->open_error_ = opened.error();
   }
-  // Pairs with the acquire in start().
-  shard->phase_.store(opened ? Phase::running : Phase::failed, std::memory_order_release);
+  // Pairs with the acquire in start(). Sequentially consistent: libstdc++ asks next whether anybody
+  // waits, and may not before this is seen.
+  shard->phase_.store(opened ? Phase::running : Phase::failed);
   shard->phase_.notify_one();
   if (opened && shard->epoll_) {
     shard->run(*shard->epoll_);

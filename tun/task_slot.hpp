@@ -28,7 +28,7 @@ class TaskSlot {
     // Pairs with the acquire in serve().
     task_.store(&entry, std::memory_order_release);
     rouse();
-    // Pairs with the release in serve(): what the task wrote is seen.
+    // Pairs with the addition in serve(): what the task wrote is seen.
     done_.wait(done, std::memory_order_acquire);
   }
 
@@ -46,8 +46,9 @@ class TaskSlot {
     }
     task_.store(nullptr, std::memory_order_relaxed);
     perform(*task);
-    // Pairs with the acquire in run(), after which `task` is no more.
-    done_.fetch_add(1, std::memory_order_release);
+    // Pairs with the acquire in run(), after which `task` is no more. Sequentially consistent:
+    // libstdc++ asks next whether anybody waits, and may not before this is seen.
+    done_.fetch_add(1);
     done_.notify_one();
   }
 

@@ -250,6 +250,39 @@ TYPED_TEST(EngineTunTest, AnIdleEngineSleepsThrough) {
   EXPECT_GE(read_clock().boottime, start + 60ms);
 }
 
+// A deadline that came among the effects of a turn ended no wait; the next wait needs its own.
+TYPED_TEST(EngineTunTest, ADeadlineThatPassesInATurnDoesNotTakeTheNext) {
+  const Peer peer("127.0.0.1");
+  const Peer host("10.9.0.1");
+  this->turn(1ms);
+  for (std::uint32_t i = 0; i < 4; ++i) {  // no quiet turn
+    peer.send("127.0.0.1", this->pair_.port(), numbered(i));
+  }
+  this->engine_->arm();
+  this->engine_->wait(read_clock().boottime + 20ms);
+  this->collect();
+  ASSERT_EQ(this->got_udp_.size(), 4U);
+  std::this_thread::sleep_for(40ms);
+  this->add_delivers({inner_udp(host.port(), "meanwhile")});
+  this->engine_->submit(this->outbox_);
+  std::atomic<bool> over{false};
+  std::thread other([&] {  // where the next is lost, the test ends by a wake-up
+    for (int i = 0; i < 500 && !over; ++i) {
+      std::this_thread::sleep_for(10ms);
+    }
+    if (!over) {
+      this->wake_.wake();
+    }
+  });
+  this->engine_->arm();
+  EXPECT_TRUE(this->engine_->may_sleep());
+  this->engine_->wait(read_clock().boottime + 20ms);
+  over = true;
+  other.join();
+  this->collect();
+  EXPECT_FALSE(this->woken_);
+}
+
 TYPED_TEST(EngineTunTest, WakeEndsAWaitWithoutDeadline) {
   for (int i = 0; i < 50; ++i) {
     std::thread waker([&] {

@@ -141,9 +141,7 @@ void UringEngine::reap(Inbox& inbox) noexcept {
     Wake::clear(setup_.wake_fd);
     notes_.woken = true;
   }
-  if (std::exchange(alarm_operation_.done, false)) {
-    alarm_.clear();
-  }
+  clear_alarm();
   inbox.notes = std::exchange(notes_, Notes{});
   quiet_ = inbox.wilds.size() + inbox.plains.size() <= quiet_packets_max;
 }
@@ -161,14 +159,21 @@ bool UringEngine::may_sleep() const noexcept {
 }
 
 void UringEngine::wait(Instant deadline) noexcept {
+  clear_alarm();  // it may have come among the effects of the last turn
   alarm_.set(deadline);
-  if (deadline != never && !alarm_operation_.in_flight && !alarm_operation_.done) {
+  if (deadline != never && !alarm_operation_.in_flight) {
     io_uring_sqe* const entry = next_entry();
     ::io_uring_prep_poll_add(entry, alarm_.fd(), POLLIN);
     start(alarm_operation_, entry, Kind::alarm, 0);
   }
   flush(1);
   fresh_ = true;
+}
+
+void UringEngine::clear_alarm() noexcept {
+  if (std::exchange(alarm_operation_.done, false)) {
+    alarm_.clear();
+  }
 }
 
 // --- ring ---

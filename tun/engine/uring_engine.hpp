@@ -113,6 +113,7 @@ class UringEngine {
   std::uint32_t process() noexcept;  // completions that there were
   void complete(const io_uring_cqe& completion) noexcept;
   void finish(Operation& operation, std::uint32_t generation, int result) noexcept;
+  void clear_alarm() noexcept;
   [[nodiscard]] std::size_t in_flight(bool all) const noexcept;
   void drain(bool all) noexcept;
 
