@@ -358,6 +358,31 @@ TYPED_TEST(RingErrorsTestOfRuns, OfWritingTun) {
   });
 }
 
+// The poll of it completes behind that, and brings nothing to go on with.
+TYPED_TEST(RingErrorsTest, OfWritingToAPolledTunThatEnded) {
+  this->engine_.reset();
+  with_failing({SYS_io_uring_enter}, [&](FailingCall& enter) {
+    ASSERT_TRUE(deny(restricting_a_ring));
+    FailingRing ring;
+    this->open_engine();
+    ring.find();
+    enter.set_hook([&] { ring.change(); });
+    ring.fail(IORING_OP_READ, EAGAIN);  // from then on TUN is polled
+    this->turn(1ms);
+    this->turn(1ms);
+    ring.fail_none();
+    this->run("ip link delete wgt0");
+    this->add_delivers({inner_udp(1, "too late")});
+    this->submit();
+    EXPECT_TRUE(this->turn_until([&] { return this->gone_; }, 10));
+    this->turn(1ms);
+    this->engine_->arm();
+    EXPECT_TRUE(this->engine_->may_sleep());
+    this->inbox_.clear();
+    this->engine_.reset();
+  });
+}
+
 // Readiness itself cannot be asked for: memory is short.
 TYPED_TEST(RingErrorsTest, OfPolling) {
   this->with_each_error_of_the_ring([&](FailingRing& ring, int error) {

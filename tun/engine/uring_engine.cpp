@@ -166,7 +166,7 @@ void UringEngine::wait(Instant deadline) noexcept {
     ::io_uring_prep_poll_add(entry, alarm_.fd(), POLLIN);
     start(alarm_operation_, entry, Kind::alarm, 0);
   }
-  flush(1);
+  flush(may_sleep() ? 1 : 0);  // making room for the poll may have found something
   fresh_ = true;
 }
 
@@ -217,7 +217,7 @@ void UringEngine::cancel(const Operation& operation, Kind kind, std::size_t inde
 
 // The one system call of the ring. Completions are only copied to the queue here: process() looks.
 void UringEngine::enter(unsigned wait_for) noexcept {
-  for (;;) {
+  while (!broken_) {
     const int result = wait_for == 0 ? ::io_uring_submit_and_get_events(&ring_)
                                      : ::io_uring_submit_and_wait(&ring_, wait_for);
     switch (result < 0 ? -result : 0) {

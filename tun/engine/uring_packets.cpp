@@ -302,7 +302,8 @@ void UringEngine::reap_tun(Inbox& inbox) noexcept {
       tun_more_ = true;
     }
   }
-  if (!tun_more_ || tun_ended_) {
+  tun_more_ = tun_more_ && !tun_ended_;
+  if (!tun_more_) {
     return;
   }
   const std::size_t brought = inbox.plains.size();
