@@ -169,6 +169,7 @@ class Core {
   void receive_response(const QueuedHandshake& queued, Turn& turn) noexcept;
   void receive_cookie_reply(const QueuedHandshake& queued, Turn& turn) noexcept;
   void queue_initiation(Peer& peer, bool is_retry, Turn& turn) noexcept;
+  void hold_back(Peer& peer) noexcept;
   void send_initiation(Peer& peer, Turn& turn) noexcept;
   void send_response(Peer& peer, Turn& turn) noexcept;
   [[nodiscard]] bool begin_session(Peer& peer, Role role, Instant now) noexcept;
@@ -199,6 +200,7 @@ class Core {
   void tell_cleared(const Prefix& prefix) noexcept;
   void remove_peer(Peer& peer) noexcept;
   void zero_keys(Peer& peer) noexcept;
+  void zero_overdue_keys(Peer& peer, Turn& turn) noexcept;
   void start_peer(Peer& peer, Turn& turn) noexcept;
   void stop_peer(Peer& peer) noexcept;
 

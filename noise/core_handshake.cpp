@@ -139,29 +139,30 @@ void Core::queue_initiation(Peer& peer, bool is_retry, Turn& turn) noexcept {
     peer.handshake_attempts = 0;
   }
   if (peer.last_sent_handshake + rekey_timeout > turn.now.boottime) {
-    if (is_retry) {
-      // The limiter holds this retry back (a response of ours went out less than 5 s ago). The
-      // kernel forgets it then; to try again is kinder (protocol 14.4, 24.8).
-      arm(peer, Timer::retransmit_handshake, peer.last_sent_handshake + rekey_timeout + jitter());
-    }
-    return;
+    return hold_back(peer);
   }
   want_initiation(peer);
 }
 
+// A response of ours went out less than 5 s ago. The kernel forgets a retry then; to try again is
+// kinder (protocol 14.4, 24.8).
+void Core::hold_back(Peer& peer) noexcept {
+  const bool is_retry = peer.handshake_attempts > 0;
+  if (is_retry) {
+    arm(peer, Timer::retransmit_handshake, peer.last_sent_handshake + rekey_timeout + jitter());
+  }
+}
+
 void Core::send_initiation(Peer& peer, Turn& turn) noexcept {
   const Instant now = turn.now.boottime;
-  if (!link_up_ || peer.last_sent_handshake + rekey_timeout > now ||
-      !peer.endpoint.remote.is_set()) {
+  if (!link_up_ || !peer.endpoint.remote.is_set()) {
     return;
   }
-  turn.handshakes_left -= 1;
-  // Overdue when the host slept and packets come before on_deadline(): fired later, it would take
-  // the new handshake along with the old keys.
-  if (peer.timers.take_due(Timer::zero_key_material, now)) {
-    zero_keys(peer);
-    turn.event(EventKind::keys_zeroed, peer.id);
+  if (peer.last_sent_handshake + rekey_timeout > now) {
+    return hold_back(peer);  // it waited for its turn, and the response came first
   }
+  turn.handshakes_left -= 1;
+  zero_overdue_keys(peer, turn);
   if (!identity_.present()) {
     return drops_.add(Drop::no_identity);
   }
@@ -201,6 +202,9 @@ void Core::receive_initiation(const QueuedHandshake& queued, Turn& turn) noexcep
   Peer* const peer = opened ? peers_.find(opened->initiator()) : nullptr;
   if (peer != nullptr && !lives_here(*peer)) {
     return hand_over(queued, *peer, turn);
+  }
+  if (peer != nullptr) {
+    zero_overdue_keys(*peer, turn);
   }
   const bool crosses =
       peer != nullptr && peer->handshake.state() == HandshakeState::created_initiation;
@@ -268,6 +272,7 @@ void Core::receive_response(const QueuedHandshake& queued, Turn& turn) noexcept 
     return drops_.add(Drop::unknown_index);
   }
   Peer& peer = peers_[found->id];
+  zero_overdue_keys(peer, turn);
   if (!peer.handshake.consume_response(message, identity_, peer.remote)) {
     return drops_.add(Drop::bad_handshake);
   }

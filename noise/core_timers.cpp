@@ -106,12 +106,18 @@ void Core::run_timers(Peer& peer, Turn& turn) noexcept {
     peer.endpoint.source = {};
     queue_initiation(peer, false, turn);
   }
-  if (peer.timers.take_due(Timer::zero_key_material, now)) {
-    zero_keys(peer);
-    turn.event(EventKind::keys_zeroed, peer.id);
-  }
+  zero_overdue_keys(peer, turn);
   if (peer.timers.take_due(Timer::persistent_keepalive, now) && peer.persistent_keepalive_s != 0) {
     send_keepalive(peer, turn);
+  }
+}
+
+// Before a new handshake, too: the host slept, packets come before on_deadline(), and fired later
+// it would take that along with the old keys, or be put off by it.
+void Core::zero_overdue_keys(Peer& peer, Turn& turn) noexcept {
+  if (peer.timers.take_due(Timer::zero_key_material, turn.now.boottime)) {
+    zero_keys(peer);
+    turn.event(EventKind::keys_zeroed, peer.id);
   }
 }
 

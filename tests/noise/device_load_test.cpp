@@ -70,6 +70,24 @@ TEST_F(Flood, BelowTheThresholdNoCookieIsAsked) {
   EXPECT_EQ(waiting(), 0U);
 }
 
+// The limit of 5 s came between the wish and its turn: see RetransmitHeldBackByOurOwnResponse….
+TEST_F(Flood, ARetryWhoseTurnComesBehindOurOwnResponseIsArmedAgain) {
+  send_to_raw();
+  ASSERT_EQ(to_raw('I').size(), 1U);
+  world.deadline_slack = 10ms;
+  world.run_until(raw_at_host().timers.at(noise::Timer::retransmit_handshake));
+  std::vector<Datagram> batch(noise::handshakes_per_turn, junk_from(raw.address));
+  batch.push_back(raw.initiation());
+  world.receive(a, batch);  // the last has to wait
+  ASSERT_TRUE(to_raw('R').empty());
+  serve();
+  ASSERT_EQ(to_raw('R').size(), 1U) << "it is lost";
+  ASSERT_EQ(to_raw('I').size(), 1U);
+  world.deadline_slack = {};
+  run_for(6s);
+  EXPECT_EQ(to_raw('I').size(), 2U);
+}
+
 TEST_F(Flood, WhatWaitsWhenTheLinkGoesDownIsCounted) {
   flood(448);
   const std::size_t left = waiting();

@@ -435,6 +435,39 @@ TEST_F(Clocks, SuspendOfTenMinutesEndsSessions) {  // boottime went on, nobody w
   EXPECT_EQ(b.totals.delivered, 2U) << "the overdue wipe of old keys spares the new handshake";
 }
 
+// What comes first may be the other end's: it does not put off the end of the old keys.
+TEST_F(Clocks, SuspendOfTenMinutesEndsKeysBeforeAnInitiation) {
+  establish();
+  world.deadline_slack = 600s;
+  run_for(599s);
+  send(b, a);
+  run_for(latency);
+  world.deadline_slack = {};
+  ASSERT_EQ(wire(), "bI aR");
+  EXPECT_THAT(a.events, testing::Contains(noise::EventKind::keys_zeroed));
+  EXPECT_EQ(peer(a).keypairs.current, noise::no_keypair);
+  run_for(1s);
+  EXPECT_EQ(a.totals.delivered, 1U);
+}
+
+TEST_F(Clocks, SuspendOfTenMinutesEndsKeysBeforeAResponse) {
+  establish();
+  run_for(170s);
+  cut();
+  send(a, b);
+  const Datagram initiation = world.log.back();
+  ASSERT_EQ(initiation.letter(), 'I');
+  world.receive(b, {&initiation, 1});
+  const Datagram response = world.log.back();
+  ASSERT_EQ(response.letter(), 'R');
+  world.deadline_slack = 600s;
+  run_for(599s);
+  world.receive(a, {&response, 1});
+  world.deadline_slack = {};
+  EXPECT_THAT(a.events, testing::Contains(noise::EventKind::keys_zeroed));
+  EXPECT_EQ(peer(a).keypairs.current, noise::no_keypair);
+}
+
 class ClocksDeathTest : public Pair {};
 
 TEST_F(ClocksDeathTest, TimeThatGoesBackIsABug) {  // who reads the clock sees to that

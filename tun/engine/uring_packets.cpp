@@ -75,7 +75,8 @@ void UringEngine::pump(Socket& socket) noexcept {
   if (socket.head_in_ring && socket.queue.size() > 1) {
     flush(0);
   }
-  while (!socket.queue.empty() && !socket.head_in_ring && !socket.full && !socket.closing) {
+  while (!socket.queue.empty() && !socket.head_in_ring && !socket.full && !socket.closing &&
+         !broken_) {
     socket.queue.describe(socket.batch);
     if (quiet_ && sends_by_ring_ && socket.batch.size == 1) {
       return send_by_ring(socket);
