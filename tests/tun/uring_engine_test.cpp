@@ -93,6 +93,20 @@ TEST_F(UringEngineTest, AReceiveThatAlwaysFailsIsAskedForFirst) {
   EXPECT_LE(engine_->counters().receive_ring_empty, 2 * (datagrams + 1));
 }
 
+// Each ends the receive that stays in the ring.
+TEST_F(UringEngineTest, EmptyDatagramsDoNotHoldBackWhatIsBehindThem) {
+  const Peer peer("127.0.0.1");
+  turn(1ms);
+  for (int i = 0; i < 40; ++i) {
+    peer.send("127.0.0.1", pair_.port(), "");
+  }
+  peer.send("127.0.0.1", pair_.port(), "behind");
+  turn(1ms);
+  turn(1ms);
+  ASSERT_EQ(got_udp_.size(), 41U);
+  EXPECT_EQ(got_udp_.back(), "behind");
+}
+
 // --- a ring that holds less than a turn wants ---
 
 class UringNarrowTest : public EngineRig<UringNarrowEngine> {

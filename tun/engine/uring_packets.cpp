@@ -265,6 +265,7 @@ void UringEngine::complete_receive(Socket& socket, const io_uring_cqe& completio
     } else {
       receive.arrived.push_back(static_cast<std::uint8_t>(id));
       receive.barren = false;
+      receive.more = receive.more || !receive.operation.in_flight;  // an empty one ended it
       return;
     }
   }
