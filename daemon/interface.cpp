@@ -120,13 +120,13 @@ Status Interface::apply(const SetRequest& request) {
   if (!reserve(request)) {
     return fail(ENOMEM, "no room for so many peers or allowed IPs");
   }
-  // From here on all of it happens.
-  if (request.private_key) {
-    set_private_key(*request.private_key);
-  }
+  // From here on all of it happens, in the kernel's order: what a key sends goes by the new port.
   commit(request, preparation.take());
   if (request.replace_peers) {
     remove_all_peers();
+  }
+  if (request.private_key) {
+    set_private_key(*request.private_key);
   }
   removals_ += removes_peers(request) ? 1U : 0U;
   return apply_peer_sections(shards_, request);

@@ -99,8 +99,12 @@ void Core::want_initiation(Peer& peer) noexcept {
   add_work(peer);
 }
 
-void Core::drop_work(Peer& peer) noexcept {
+void Core::unwant_initiation(Peer& peer) noexcept {
   initiations_wanted_ -= std::exchange(peer.wants_initiation, false) ? 1U : 0U;
+}
+
+void Core::drop_work(Peer& peer) noexcept {
+  unwant_initiation(peer);
   peer.wants_flush = false;
   if (!peer.on_work_list) {
     return;

@@ -105,6 +105,7 @@ class Core {
   void end_turn(Turn& turn) noexcept;
   void add_work(Peer& peer) noexcept;
   void want_initiation(Peer& peer) noexcept;
+  void unwant_initiation(Peer& peer) noexcept;
   void drop_work(Peer& peer) noexcept;
   void drain_work(Turn& turn) noexcept;
 

@@ -138,19 +138,17 @@ void Core::queue_initiation(Peer& peer, bool is_retry, Turn& turn) noexcept {
   if (!is_retry) {
     peer.handshake_attempts = 0;
   }
-  if (peer.last_sent_handshake + rekey_timeout > turn.now.boottime) {
-    return hold_back(peer);
+  if (peer.last_sent_handshake + rekey_timeout <= turn.now.boottime) {
+    want_initiation(peer);
+  } else if (is_retry) {
+    hold_back(peer);
   }
-  want_initiation(peer);
 }
 
-// A response of ours went out less than 5 s ago. The kernel forgets a retry then; to try again is
-// kinder (protocol 14.4, 24.8).
+// A response of ours went out less than 5 s ago, or this initiation could not be made. The kernel
+// forgets a retry then; to try again is kinder (protocol 14.4, 24.8).
 void Core::hold_back(Peer& peer) noexcept {
-  const bool is_retry = peer.handshake_attempts > 0;
-  if (is_retry) {
-    arm(peer, Timer::retransmit_handshake, peer.last_sent_handshake + rekey_timeout + jitter());
-  }
+  arm(peer, Timer::retransmit_handshake, peer.last_sent_handshake + rekey_timeout + jitter());
 }
 
 void Core::send_initiation(Peer& peer, Turn& turn) noexcept {
@@ -175,11 +173,13 @@ void Core::send_initiation(Peer& peer, Turn& turn) noexcept {
   ByteArray<InitiationLayout::size> message{};
   peer.last_sent_handshake = now;
   if (!draw_handshake_index(peer)) {
+    hold_back(peer);
     return drops_.add(Drop::no_entropy);
   }
   if (!peer.handshake.create_initiation(message, *peer.handshake_index, identity_, peer.remote,
                                         turn.now.realtime, setup_.entropy)) {
     clear_handshake(peer);
+    hold_back(peer);
     return drops_.add(Drop::no_entropy);
   }
   peer.cookie_jar.add_macs(message, peer.remote, now);

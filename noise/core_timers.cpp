@@ -70,6 +70,9 @@ void Core::handshake_initiated(Peer& peer, Turn& turn) noexcept {
 
 void Core::handshake_complete(Peer& peer, Turn& turn) noexcept {
   peer.timers.cancel(Timer::retransmit_handshake);
+  if (usable_for_sending(peer, turn.now.boottime) != nullptr) {
+    unwant_initiation(peer);
+  }
   peer.handshake_attempts = 0;
   peer.sent_lastminute_handshake = false;
   peer.last_handshake = turn.now.realtime;

@@ -45,6 +45,17 @@ TEST_F(Configuration, ZeroPrivateKeyRemovesTheIdentity) {
   EXPECT_EQ(a.totals.delivered, before + 1) << "receiving goes on under the old session";
 }
 
+TEST_F(Configuration, AFirstPrivateKeyBeginsWhatWaitedForIt) {  // netns.sh: set later
+  world.set_key(a, {});
+  noise::PeerUpdate update = about(b);
+  update.persistent_keepalive_s = 1;
+  world.apply(a, update);
+  run_for(3s);
+  ASSERT_EQ(wire(), "");
+  world.set_key(a, key_of(777));
+  EXPECT_EQ(wire(), "aI");
+}
+
 TEST_F(Configuration, NewPrivateKeyStopsSendingAtOnceButNotReceiving) {
   establish();
   const noise::KeypairSet before = peer(a).keypairs;

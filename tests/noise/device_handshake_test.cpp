@@ -407,5 +407,14 @@ TEST_F(Handshakes, WithoutEntropyThereIsNoHandshakeAndNoWeakKey) {  // H66
   EXPECT_EQ(to_raw('I').size(), 1U) << "and it goes on when there is some again";
 }
 
+TEST_F(Handshakes, WithoutEntropyAnInitiationIsTriedAgain) {
+  a.entropy.failing = true;
+  send_to_raw();
+  a.entropy.failing = false;
+  ASSERT_TRUE(world.log.empty());
+  run_for(6s);
+  EXPECT_EQ(to_raw('I').size(), 1U);
+}
+
 }  // namespace
 }  // namespace wgring::sim

@@ -14,17 +14,6 @@ class Flood : public RawPair {
  protected:
   Flood() { stranger.ip.bytes[0] = 203; }
 
-  // An initiation that nobody can open.
-  [[nodiscard]] Datagram junk_from(const noise::SocketAddress& source, bool valid_mac1 = true) {
-    Datagram junk = raw.wrap(std::vector<std::uint8_t>(noise::InitiationLayout::size));
-    junk.bytes[0] = 1;
-    junk.from = source;
-    if (valid_mac1) {
-      noise::CookieJar jar;
-      jar.add_macs(junk.bytes, raw.remote, world.now());
-    }
-    return junk;
-  }
   // So many handshakes wait now; those beyond the first few are not processed in this turn.
   void flood(std::size_t count, bool valid_mac1 = true) {
     flood(count, junk_from(stranger, valid_mac1));
@@ -68,24 +57,6 @@ TEST_F(Flood, BelowTheThresholdNoCookieIsAsked) {
   EXPECT_EQ(drops(a, Drop::cookie_sent), 0U);
   EXPECT_EQ(to_raw('R').size(), 1U);
   EXPECT_EQ(waiting(), 0U);
-}
-
-// The limit of 5 s came between the wish and its turn: see RetransmitHeldBackByOurOwnResponse….
-TEST_F(Flood, ARetryWhoseTurnComesBehindOurOwnResponseIsArmedAgain) {
-  send_to_raw();
-  ASSERT_EQ(to_raw('I').size(), 1U);
-  world.deadline_slack = 10ms;
-  world.run_until(raw_at_host().timers.at(noise::Timer::retransmit_handshake));
-  std::vector<Datagram> batch(noise::handshakes_per_turn, junk_from(raw.address));
-  batch.push_back(raw.initiation());
-  world.receive(a, batch);  // the last has to wait
-  ASSERT_TRUE(to_raw('R').empty());
-  serve();
-  ASSERT_EQ(to_raw('R').size(), 1U) << "it is lost";
-  ASSERT_EQ(to_raw('I').size(), 1U);
-  world.deadline_slack = {};
-  run_for(6s);
-  EXPECT_EQ(to_raw('I').size(), 2U);
 }
 
 TEST_F(Flood, WhatWaitsWhenTheLinkGoesDownIsCounted) {

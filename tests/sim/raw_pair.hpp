@@ -30,6 +30,17 @@ class RawPair : public PairOf {
                                   .bytes = bytes,
                                   .traffic_class = traffic_class}));
   }
+  // An initiation that nobody can open.
+  [[nodiscard]] Datagram junk_from(const noise::SocketAddress& source, bool valid_mac1 = true) {
+    Datagram junk = raw.wrap(std::vector<std::uint8_t>(noise::InitiationLayout::size));
+    junk.bytes[0] = 1;
+    junk.from = source;
+    if (valid_mac1) {
+      noise::CookieJar jar;
+      jar.add_macs(junk.bytes, raw.remote, world.now());
+    }
+    return junk;
+  }
   // What the host sent to the raw peer.
   [[nodiscard]] std::vector<Datagram> to_raw(char letter) const {
     return sent_to(world, raw.address, letter);
