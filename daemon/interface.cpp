@@ -120,16 +120,29 @@ Status Interface::apply(const SetRequest& request) {
   if (!reserve(request)) {
     return fail(ENOMEM, "no room for so many peers or allowed IPs");
   }
-  // From here on all of it happens, in the kernel's order: what a key sends goes by the new port.
+  // From here on all of it happens.
+  const bool is_first_key = request.private_key && !has_private_key();
+  if (request.private_key) {
+    set_private_key(*request.private_key);
+  }
   commit(request, preparation.take());
   if (request.replace_peers) {
     remove_all_peers();
   }
-  if (request.private_key) {
-    set_private_key(*request.private_key);
-  }
   removals_ += removes_peers(request) ? 1U : 0U;
-  return apply_peer_sections(shards_, request);
+  const Status applied = apply_peer_sections(shards_, request);
+  if (is_first_key) {
+    shards_.call_each([](tun::ShardContext& context) {
+      context.device.send_all_staged(context.now, context.outbox);
+    });
+  }
+  return applied;
+}
+
+bool Interface::has_private_key() {
+  bool has = false;
+  shards_[0].call([&](tun::ShardContext& context) { has = context.device.has_identity(); });
+  return has;
 }
 
 void Interface::read_device(DeviceStatus& status) {

@@ -75,6 +75,7 @@ class Core {
   void set_door(Instant from) noexcept { door_from_ = from; }
   void set_link(bool up, Now now, Outbox& outbox) noexcept;
   void set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbox) noexcept;
+  void send_all_staged(Now now, Outbox& outbox) noexcept;
   [[nodiscard]] bool reserve(std::uint32_t peers, std::uint32_t prefixes, Present present) noexcept;
   [[nodiscard]] Status apply_peer(const PeerUpdate& update, Now now, Outbox& outbox) noexcept;
   [[nodiscard]] bool remove_peers(std::uint32_t peers_max_now) noexcept;

@@ -57,7 +57,6 @@ void Core::set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbo
   if (same) {
     return end_turn(turn);
   }
-  const bool is_first = !identity_.present() && wanted.present();
   if (wanted.present()) {
     if (Peer* const self = peers_.find(wanted.public_key())) {
       remove_peer(*self);
@@ -66,7 +65,7 @@ void Core::set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbo
   } else {
     identity_.clear();
   }
-  peers_.for_each([&](Peer& peer) {
+  peers_.for_each([this](Peer& peer) {
     peer.remote.forget_static_static();
     clear_handshake(peer);
     peer.last_sent_handshake = Instant::min();  // may initiate at once
@@ -75,10 +74,15 @@ void Core::set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbo
         keypairs_[id].sending_valid = false;  // receiving goes on
       }
     }
-    if (is_first) {
-      send_staged(peer, turn);  // what waited for it
-    }
   });
+  end_turn(turn);
+}
+
+void Core::send_all_staged(Now now, Outbox& outbox) noexcept {
+  Turn turn = begin_turn(now, outbox);
+  if (identity_.present()) {
+    peers_.for_each([&](Peer& peer) { send_staged(peer, turn); });
+  }
   end_turn(turn);
 }
 

@@ -69,11 +69,12 @@ void Core::handshake_initiated(Peer& peer, Turn& turn) noexcept {
 }
 
 void Core::handshake_complete(Peer& peer, Turn& turn) noexcept {
-  peer.timers.cancel(Timer::retransmit_handshake);
+  // Our key may have changed meanwhile: then another is still wanted.
   if (usable_for_sending(peer, turn.now.boottime) != nullptr) {
+    peer.timers.cancel(Timer::retransmit_handshake);
     unwant_initiation(peer);
+    peer.handshake_attempts = 0;
   }
-  peer.handshake_attempts = 0;
   peer.sent_lastminute_handshake = false;
   peer.last_handshake = turn.now.realtime;
   turn.event(EventKind::handshake_completed, peer.id);

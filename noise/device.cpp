@@ -66,6 +66,9 @@ void Device::forget_sources() noexcept { core_->forget_sources(); }
 void Device::forget_sources(const LocalSource& refused) noexcept { core_->forget_sources(refused); }
 void Device::forget_source(const PeerEndpoint& seen) noexcept { core_->forget_source(seen); }
 
+void Device::send_all_staged(Now now, Outbox& outbox) noexcept {
+  core_->send_all_staged(now, outbox);
+}
 void Device::set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbox) noexcept {
   core_->set_private_key(key, now, outbox);
 }

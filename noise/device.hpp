@@ -89,6 +89,9 @@ class Device {
   // --- configuration (protocol section 19); between batches, takes effect at once ---
   // All zero removes the identity. The same key again is a no-op.
   void set_private_key(const crypto::Secret<32>& key, Now now, Outbox& outbox) noexcept;
+  // To all peers what waits for them; a session is begun where there is none. After a first private
+  // key, and all that came with it.
+  void send_all_staged(Now now, Outbox& outbox) noexcept;
   // False: no room for so many more peers or prefixes; nothing changed. After true the following
   // updates up to those numbers cannot fail. Present::leaves: all that are there now will have
   // been removed by then, so that the numbers are the whole.

@@ -4,13 +4,16 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <new>
+#include <span>
 #include <string>
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
 
@@ -38,6 +41,13 @@ std::uint16_t free_port() {
   const auto pair = tun::UdpPair::open(0, 0);
   EXPECT_TRUE(pair);
   return pair->port();
+}
+
+// -1: nothing came.
+ssize_t receive(int fd, int timeout_ms, std::span<char> into) {
+  pollfd ready{.fd = fd, .events = POLLIN, .revents = 0};
+  const bool is_there = ::poll(&ready, 1, timeout_ms) == 1;
+  return is_there ? ::recv(fd, into.data(), into.size(), MSG_DONTWAIT) : -1;
 }
 
 // Of the socket of this process that is bound to this port; -1: there is none.
@@ -521,6 +531,23 @@ TEST_P(InterfaceTest, WantOfPagesAtAnyStepOfTheStartIsTold) {  // H73
   }
   EXPECT_GT(steps, 5U);
   EXPECT_EQ(set(key_line("public_key", 1)), 0);
+}
+
+// Where the same request says that it is.
+TEST_P(InterfaceTest, AFirstKeyBeginsWithAPeerWhereItIsNow) {
+  ASSERT_EQ(std::system("ip link set lo up"), 0);
+  const auto before = tun::UdpPair::open(0, 0);
+  const auto now = tun::UdpPair::open(0, 0);
+  ASSERT_TRUE(before && now);
+  const auto peer_at = [](const tun::UdpPair& pair) {
+    return key_line("public_key", 77) + "endpoint=127.0.0.1:" + std::to_string(pair.port()) + "\n";
+  };
+  interface_->set_link(Link::up);
+  ASSERT_EQ(set(peer_at(*before) + "persistent_keepalive_interval=1\n"), 0);
+  ASSERT_EQ(set(key_line("private_key", 64) + peer_at(*now)), 0);
+  std::array<char, 256> message{};
+  EXPECT_EQ(receive(now->v4(), 2000, message), 148);
+  EXPECT_EQ(receive(before->v4(), 0, message), -1);
 }
 
 TEST_P(InterfaceTest, SectionsOfPeersThatAreThereNeedNoRoom) {

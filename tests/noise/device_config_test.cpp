@@ -99,6 +99,19 @@ TEST_F(Configuration, NewPrivateKeyStopsTheNextOneToo) {
   EXPECT_FALSE(CoreTestAccess::keypair(b.device(), peer(b).keypairs.next)->sending_valid);
 }
 
+// The other end confirms a session that is of no use any more.
+TEST_F(Configuration, UnderANewPrivateKeyAConfirmationEndsNoRetry) {
+  send(a, b);
+  run_for(latency);  // b answered
+  world.set_key(b, key_of(778));
+  send(b, a);
+  ASSERT_EQ(wire(), "aI bR bI");
+  run_for(2 * latency);
+  ASSERT_EQ(wire(), "aI bR bI aD");
+  ASSERT_EQ(b.totals.delivered, 1U);
+  EXPECT_TRUE(pending(b, Timer::retransmit_handshake));
+}
+
 TEST_F(Configuration, PrivateKeyRemovesThePeerWithThatKey) {  // N32
   world.set_key(a, key_of(128 / 2 + 1));                      // seed of host b in this world
   ASSERT_EQ(a.public_key(), b.public_key());

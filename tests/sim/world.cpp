@@ -43,8 +43,13 @@ void World::set_link(Host& host, bool up) {
 }
 
 void World::set_key(Host& host, const crypto::Secret<32>& key) {
+  const bool is_first = !host.device().has_identity();
   host.device().set_private_key(key, now_of(host), host.outbox);
   drain(host, Cause::other);
+  if (is_first) {
+    host.device().send_all_staged(now_of(host), host.outbox);
+    drain(host, Cause::other);
+  }
 }
 
 void World::set_mtu(Host& host, std::uint32_t mtu_bytes) {
