@@ -533,20 +533,24 @@ TEST_P(InterfaceTest, WantOfPagesAtAnyStepOfTheStartIsTold) {  // H73
   EXPECT_EQ(set(key_line("public_key", 1)), 0);
 }
 
-// Where the same request says that it is.
-TEST_P(InterfaceTest, AFirstKeyBeginsWithAPeerWhereItIsNow) {
+// Also with one of which the request says nothing, and where it says that the other is.
+TEST_P(InterfaceTest, AFirstKeyBeginsWithPeersWhereTheyAreNow) {
   ASSERT_EQ(std::system("ip link set lo up"), 0);
   const auto before = tun::UdpPair::open(0, 0);
   const auto now = tun::UdpPair::open(0, 0);
-  ASSERT_TRUE(before && now);
-  const auto peer_at = [](const tun::UdpPair& pair) {
-    return key_line("public_key", 77) + "endpoint=127.0.0.1:" + std::to_string(pair.port()) + "\n";
+  const auto other = tun::UdpPair::open(0, 0);
+  ASSERT_TRUE(before && now && other);
+  const auto peer_at = [](const tun::UdpPair& pair, std::uint32_t number = 77) {
+    return key_line("public_key", number) + "endpoint=127.0.0.1:" + std::to_string(pair.port()) +
+           "\n";
   };
   interface_->set_link(Link::up);
-  ASSERT_EQ(set(peer_at(*before) + "persistent_keepalive_interval=1\n"), 0);
+  const std::string keepalive = "persistent_keepalive_interval=1\n";
+  ASSERT_EQ(set(peer_at(*before) + keepalive + peer_at(*other, 78) + keepalive), 0);
   ASSERT_EQ(set(key_line("private_key", 64) + peer_at(*now)), 0);
   std::array<char, 256> message{};
   EXPECT_EQ(receive(now->v4(), 2000, message), 148);
+  EXPECT_EQ(receive(other->v4(), 2000, message), 148);
   EXPECT_EQ(receive(before->v4(), 0, message), -1);
 }
 
