@@ -121,7 +121,7 @@ Status Interface::apply(const SetRequest& request) {
     return fail(ENOMEM, "no room for so many peers or allowed IPs");
   }
   // From here on all of it happens.
-  const bool is_first_key = request.private_key && !has_private_key();
+  const bool is_first_key = request.private_key && !mac_keys();
   if (request.private_key) {
     set_private_key(*request.private_key);
   }
@@ -137,12 +137,6 @@ Status Interface::apply(const SetRequest& request) {
     });
   }
   return applied;
-}
-
-bool Interface::has_private_key() {
-  bool has = false;
-  shards_[0].call([&](tun::ShardContext& context) { has = context.device.has_identity(); });
-  return has;
 }
 
 void Interface::read_device(DeviceStatus& status) {

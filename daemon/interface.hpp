@@ -70,7 +70,6 @@ class Interface final : public ConfigTarget {
   [[nodiscard]] bool reserve(const SetRequest& request);
   [[nodiscard]] bool reserve_for(const AdditionBounds& bounds, bool replace_peers);
   [[nodiscard]] std::uint32_t count_new_peers(const SetRequest& request);
-  [[nodiscard]] bool has_private_key();
   void set_private_key(const crypto::Secret<32>& key);
   [[nodiscard]] std::optional<noise::MacKeys> mac_keys();
   void remove_all_peers();

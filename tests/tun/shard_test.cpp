@@ -279,6 +279,10 @@ class TunnelTest : public ShardTest {
     configure(a, 1, 2, b.pair.port());
     configure(b, 2, 1, 0);
   }
+  void carry(const char* text) {
+    host_a->send("10.9.0.2", host_b->port(), text);
+    EXPECT_EQ(host_b->receive(), text);
+  }
   static Offloads plain() {
     Offloads plain;
     plain.turn_off_tun("not in this test");
@@ -389,8 +393,7 @@ TEST_P(TunnelTest, TheDoorIsBehindAuthenticData) {
   }
   EXPECT_EQ(b.shard->stats().drops[noise::Drop::unknown_index], 10U);
   EXPECT_LE(inlet.data_until(), Instant{});
-  host_a->send("10.9.0.2", host_b->port(), "data");
-  EXPECT_EQ(host_b->receive(), "data");
+  carry("data");
   static_cast<void>(b.shard->stats());  // a turn later
   EXPECT_GT(inlet.data_until(), Instant{});
 }
@@ -400,12 +403,10 @@ TEST_P(TunnelTest, TheDoorIsBehindDataFromTheEndOfItsTurn) {
   aead_ = &slow_opener;
   connect();
   watched.inlet = &inlets_.back()[0];
-  host_a->send("10.9.0.2", host_b->port(), "first");
-  EXPECT_EQ(host_b->receive(), "first");
+  carry("first");
   EXPECT_FALSE(watched.is_taken_for_data) << "the first, of which nobody knew";
   std::this_thread::sleep_for(5 * noise::data_holds);
-  host_a->send("10.9.0.2", host_b->port(), "second");
-  EXPECT_EQ(host_b->receive(), "second");
+  carry("second");
   EXPECT_FALSE(watched.is_taken_for_data) << "data was long ago";
   b.shard->call([&](ShardContext& /*context*/) {
     const Instant until = watched.inlet.load()->data_until();
@@ -418,8 +419,7 @@ TEST_P(TunnelTest, ATurnRightBehindDataIsTakenForOneOfData) {
   aead_ = &slow_opener;
   connect();
   watched.inlet = &inlets_.back()[0];
-  host_a->send("10.9.0.2", host_b->port(), "first");
-  EXPECT_EQ(host_b->receive(), "first");
+  carry("first");
   for (int i = 0; i < 20 && !watched.is_taken_for_data; ++i) {
     host_a->send("10.9.0.2", host_b->port(), "one");
     std::this_thread::sleep_for(slow_opener_takes / 3);
