@@ -3,8 +3,12 @@
 
 namespace wgring {
 
-// Prints the expression with its place to stderr and aborts. Async-signal-safe, never returns.
+// Reports the expression with its place, to stderr if nobody else was named, and aborts.
 [[noreturn]] void assert_failed(const char* expression, const char* file, int line) noexcept;
+
+using AssertReport = void (*)(const char* expression, const char* file, int line) noexcept;
+// Who has no stderr names `report`, to be called instead on the thread that fails. Any thread.
+void report_assertions_to(AssertReport report) noexcept;
 
 }  // namespace wgring
 

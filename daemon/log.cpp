@@ -1,6 +1,7 @@
 #include "daemon/log.hpp"
 
 #include <cstdlib>
+#include <exception>
 #include <memory>
 #include <new>
 #include <string_view>
@@ -10,6 +11,8 @@
 #include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
 #include <syslog.h>
+
+#include "base/assert.hpp"
 
 namespace wgring::daemon {
 namespace {
@@ -45,6 +48,27 @@ std::shared_ptr<spdlog::sinks::sink> make_sink(LogTarget target) {
   return std::make_shared<spdlog::sinks::stderr_sink_mt>();
 }
 
+// In the background stderr is /dev/null, and an end by abort() would leave no word. Not by spdlog:
+// it may be the one that failed.
+void report_assertion(const char* expression, const char* file, int line) noexcept {
+  ::syslog(LOG_CRIT, "assertion failed: %s (%s:%d)", expression, file, line);  // NOLINT: C's
+}
+
+// std::exception alone has words for what it is.
+[[noreturn]] void report_uncaught() noexcept {
+  try {
+    if (const std::exception_ptr uncaught = std::current_exception()) {
+      std::rethrow_exception(uncaught);
+    }
+    ::syslog(LOG_CRIT, "std::terminate() without an exception");  // NOLINT: C's
+  } catch (const std::exception& error) {
+    ::syslog(LOG_CRIT, "nobody caught: %s", error.what());  // NOLINT: C's
+  } catch (...) {
+    ::syslog(LOG_CRIT, "nobody caught an exception without words");  // NOLINT: C's
+  }
+  std::abort();
+}
+
 }  // namespace
 
 void open_log(LogTarget target, LogLevel level, const std::string& interface_name) {
@@ -56,6 +80,10 @@ void open_log(LogTarget target, LogLevel level, const std::string& interface_nam
   logger->set_level(spdlog_level(level));
   logger->flush_on(spdlog::level::trace);
   spdlog::set_default_logger(std::move(logger));
+  if (target == LogTarget::system) {
+    report_assertions_to(report_assertion);
+    std::set_terminate(report_uncaught);
+  }
 }
 
 void write_log(LogLevel level, fmt::string_view format, fmt::format_args arguments) {
