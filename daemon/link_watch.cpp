@@ -107,12 +107,12 @@ void LinkWatch::read_messages() {
   for (int i = 0; i < receives_per_turn && !gone_; ++i) {
     const ssize_t bytes = ::mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
     if (bytes < 0) {
-      if (errno != ENOBUFS && errno != ENOSPC) {
+      if (errno == EAGAIN || errno == EINTR) {
         look_after_overrun();
         overrun_ = false;
         return;
       }
-      overrun_ = true;
+      overrun_ = true;  // whatever else it is, one of them may be lost
     } else {
       static_cast<void>(
           ::mnl_cb_run(buffer.data(), static_cast<std::size_t>(bytes), 0, 0, each, this));
@@ -213,9 +213,16 @@ void LinkWatch::ask() {
   if (gone_) {
     return;
   }
-  const tun::TunState state = device_.state();
-  if (state == tun::TunState::gone || !device_.refresh_name()) {
+  const Result<tun::TunState> state = device_.state();
+  const Status named = device_.refresh_name();
+  if (state == tun::TunState::gone || (!named && named.error().errno_value == ENODEV)) {
     report_gone();
+    return;
+  }
+  if (!state || !named) {
+    log_error("{} could not be asked, and is again in a second: {}", device_.name(),
+              state ? named.error() : state.error());
+    ask_again_later();
     return;
   }
   // The MTU first: what is sent as the link comes up is padded by it already.
@@ -226,7 +233,7 @@ void LinkWatch::ask() {
     log_info("the MTU of {} cannot be read any more and is taken to stay {}: {}", device_.name(),
              mtu_bytes_.value_or(0), mtu_bytes.error());
   }
-  report(state == tun::TunState::up ? Link::up : Link::down);
+  report(*state == tun::TunState::up ? Link::up : Link::down);
   if (!at_home_) {
     ask_again_later();
   }

@@ -321,6 +321,9 @@ std::size_t Door::look_for_more() noexcept {
   std::array<pollfd, sockets_max> fds;
   const std::size_t count = list_sockets(fds);
   const bool is_known = ::poll(fds.data(), count, 0) >= 0;
+  if (!is_known && errno != EINTR) {
+    counters_.receive_errors.add(errno);
+  }
   std::size_t ready = 0;
   for (std::size_t i = 0; i < count; ++i) {
     incoming_[i].is_ready = !is_known || fds[i].revents != 0;
@@ -371,7 +374,9 @@ void Door::note_arrivals(std::uint64_t count, bool more) noexcept {
   }
   if (is_flood_ && now_.boottime - lines_drawn_ >= lines_last) {
     lines_drawn_ = now_.boottime;
-    static_cast<void>(group_->draw_lines());  // or all stay where they are
+    if (const Status drawn = group_->draw_lines(); !drawn) {
+      counters_.receive_errors.add(drawn.error().errno_value);  // all stay where they are
+    }
   }
 }
 

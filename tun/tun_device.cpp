@@ -196,7 +196,8 @@ Status TunDevice::finish(Offloads& offloads) noexcept {
 Status TunDevice::refresh_name() noexcept {
   ifreq answer{};
   if (::ioctl(fd_.get(), TUNGETIFF, &answer) != 0) {
-    return fail(errno == EBADFD ? ENODEV : errno, "ioctl(TUNGETIFF): the interface is gone");
+    return errno == EBADFD ? fail(ENODEV, "ioctl(TUNGETIFF): the interface is gone")
+                           : fail(errno, "ioctl(TUNGETIFF)");
   }
   static_assert(sizeof answer.ifr_name == IFNAMSIZ);
   std::copy_n(static_cast<const char*>(answer.ifr_name), IFNAMSIZ, name_.data());
@@ -254,10 +255,13 @@ Result<std::uint32_t> TunDevice::interface_index() const noexcept {
 
 bool TunDevice::is_at_home() const noexcept { return tun::is_at_home(fd_.get()); }
 
-TunState TunDevice::state() const noexcept {
+Result<TunState> TunDevice::state() const noexcept {
   ifreq answer{};
   if (::ioctl(fd_.get(), TUNGETIFF, &answer) != 0) {
-    return TunState::gone;
+    if (errno == EBADFD) {
+      return TunState::gone;
+    }
+    return fail(errno, "ioctl(TUNGETIFF)");
   }
   // The name of this very moment: the interface may have been renamed.
   if (const Result<LinkAnswer> link =

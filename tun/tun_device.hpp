@@ -54,8 +54,8 @@ class TunDevice {
   [[nodiscard]] Result<std::uint32_t> interface_index() const noexcept;
   // In our own namespace, or the kernel cannot tell (before 5.2).
   [[nodiscard]] bool is_at_home() const noexcept;
-  // Needs no access to the interface's namespace.
-  [[nodiscard]] TunState state() const noexcept;
+  // Needs no access to the interface's namespace. An error: this once the kernel did not say.
+  [[nodiscard]] Result<TunState> state() const noexcept;
 
  private:
   [[nodiscard]] Status add_queues(ifreq& request, std::uint32_t queues) noexcept;

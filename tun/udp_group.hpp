@@ -37,9 +37,9 @@ class UdpGroup {
                                                     std::uint16_t port, std::uint32_t fwmark,
                                                     ReceiveRuns runs = ReceiveRuns::off);
   [[nodiscard]] Status open_door();
-  // Where there is a door: by another secret, who was in one line may be in any. False: all are
-  // where they were, or those of one family. Thread: that of the door, once it is open.
-  [[nodiscard]] bool draw_lines() const noexcept { return steer().has_value(); }
+  // Where there is a door: by another secret, who was in one line may be in any. An error: all
+  // are where they were, or those of one family. Thread: that of the door, once it is open.
+  [[nodiscard]] Status draw_lines() const noexcept { return steer(); }
 
   [[nodiscard]] const UdpPair& of(std::uint32_t shard) const noexcept { return pairs_[shard]; }
   // Of the door; empty: there is none. First the lines of those who ask to come in, then junk().

@@ -104,15 +104,19 @@ TEST_F(DoorErrorsTest, OfAskingWhatCame) {
   with_each_error(poll_call, [&](FailingCall& poll, int error) {
     poll.fail_next(error, 3);
     EXPECT_TRUE(wait_for([&] { return is_let_in(next()) && poll.left() == 0; }));
+    // One of two polls is of what came, the other of whether something did.
+    EXPECT_EQ(stats().engine.receive_errors[classify_errno(error)] > 0, error != EINTR);
   });
 }
 
 // As a flood begins, and each few seconds of it.
 TEST_F(DoorErrorsTest, OfDrawingLines) {
   with_each_error(SYS_setsockopt, [&](FailingCall& setsockopt, int error) {
+    setsockopt.restrict_to(SYS_setsockopt, group->of(0).v4());  // those of the test have it as well
     setsockopt.fail_next(error, 1);
     flood_until_cookies();
     EXPECT_TRUE(wait_for([&] { return setsockopt.left() == 0; }));
+    EXPECT_EQ(stats().engine.receive_errors[classify_errno(error)], 1U);
   });
 }
 

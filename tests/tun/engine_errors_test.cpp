@@ -266,6 +266,34 @@ TEST_F(EpollErrorsTest, OfWatchingSockets) {
   });
 }
 
+// A socket that is full is to tell when it has room, and then no more.
+TEST_F(EpollErrorsTest, OfWatchingForRoom) {
+  const Peer peer("127.0.0.1");
+  with_each_error({SYS_epoll_ctl, SYS_sendmmsg}, [&](FailingCall& call, int error) {
+    const auto send = [&](const std::string& text) {
+      add_datagram(to_loopback(noise::Family::v4, peer.port()), text);
+      submit();
+      EXPECT_EQ(call.left(), 0);
+    };
+    call.fail_next(EAGAIN, 2);  // to send, and to watch
+    send("first");
+    EXPECT_EQ(counters().receive_errors[classify_errno(EAGAIN)], 1U);
+    EXPECT_EQ(peer.receive(), "first");
+    int calls = 0;
+    call.set_hook([&] {
+      if (++calls == 1) {  // to watch; the next is to watch no more
+        call.fail_next(error, 1);
+      }
+    });
+    call.fail_next(EAGAIN, 1);
+    send("second");
+    EXPECT_EQ(peer.receive(), "second");
+    call.set_hook({});
+    EXPECT_EQ(counters().receive_errors[classify_errno(error)], error == EAGAIN ? 2U : 1U);
+    EXPECT_EQ(counters().receive_errors.sum(), 2U);
+  });
+}
+
 // --- the same by the ring ---
 
 template <typename E>
@@ -392,6 +420,7 @@ TYPED_TEST(RingErrorsTest, OfPolling) {
     for (int i = 0; i < 5; ++i) {
       this->turn(1ms);
     }
+    EXPECT_EQ(this->counters().receive_errors[classify_errno(error)] > 0, !is_again(error));
     if (!is_again(error)) {        // then no look is spared, and nothing waits for the ring
       this->expect_all_goes_on();  // and uses up what was asked for before
       this->expect_all_goes_on();

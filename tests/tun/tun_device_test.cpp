@@ -6,7 +6,9 @@
 #include <linux/ethtool.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
+#include <sys/syscall.h>
 
+#include "failing.hpp"
 #include "space.hpp"
 
 namespace wgring::tun::test {
@@ -48,6 +50,21 @@ TEST_F(TunDeviceTest, StateFollowsTheLink) {
   run("ip link delete wgt0");
   EXPECT_EQ(device->state(), TunState::gone);
   EXPECT_EQ(device->mtu().error().errno_value, ENODEV);
+}
+
+TEST_F(TunDeviceTest, AnErrorOfAskingIsNotTheEnd) {
+  with_failing(SYS_ioctl, [](FailingCall& ioctl) {
+    auto device = create_plain("wgt0");
+    ASSERT_TRUE(device);
+    for (const int error : {ENOBUFS, EPERM, ENETUNREACH, EMSGSIZE, EIO, EAGAIN}) {
+      ioctl.fail_next(error, 1);
+      EXPECT_EQ(device->state().error().errno_value, error);
+      EXPECT_EQ(device->state(), TunState::down);
+      ioctl.fail_next(error, 1);
+      EXPECT_EQ(device->refresh_name().error().errno_value, error);
+      EXPECT_TRUE(device->refresh_name());
+    }
+  });
 }
 
 TEST_F(TunDeviceTest, ARenameIsSeen) {

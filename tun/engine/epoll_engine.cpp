@@ -145,7 +145,9 @@ void EpollEngine::watch_writable(Socket& socket, bool wanted) noexcept {
   }
   event.data.u32 = static_cast<std::uint32_t>(&socket == &sockets_[0] ? Source::v4 : Source::v6);
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, socket.fd, &event) != 0) {
-    notes_.set_fatal(errno, "epoll_ctl(EPOLL_CTL_MOD)");
+    counters_.receive_errors.add(errno);
+    static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.fd, nullptr));
+    socket.watched = false;  // watch_sockets() tries again
   }
 }
 

@@ -289,6 +289,9 @@ void UringEngine::complete_receive(Socket& socket, const io_uring_cqe& completio
 void UringEngine::reap_tun(Inbox& inbox) noexcept {
   if (std::exchange(tun_.done, false)) {
     if (tun_polled_) {
+      if (tun_.result < 0 && !is_retry(tun_.result)) {
+        counters_.receive_errors.add(-tun_.result);
+      }
       tun_more_ = true;
     } else if (tun_.result >= 0) {
       reader_.accept(static_cast<std::size_t>(tun_.result), inbox, counters_);
