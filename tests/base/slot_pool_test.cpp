@@ -101,6 +101,7 @@ TEST_F(SlotPoolDeathTest, MisuseIsABug) {
                "assertion failed");
 }
 
+// fault: freebsd-pullup
 TEST_F(SlotPoolDeathTest, MoreReturnsThanSlotsIsABug) {
   EXPECT_DEATH(static_cast<void>(pool.adopt(1)), "assertion failed");
 }

@@ -239,6 +239,7 @@ TEST(InterfaceName, TakesWhatTheKernelTakes) {
   }
 }
 
+// fault: shell-text
 TEST(InterfaceName, RefusesWhatIsNoNameOrNoFileName) {
   for (const std::string_view name :
        {std::string_view{""}, std::string_view{"sixteen_letters_"}, std::string_view{"."},

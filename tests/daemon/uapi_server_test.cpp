@@ -351,6 +351,7 @@ TEST_F(UapiServerTest, SlowReaderHoldsNobodyUpAndCostsNoPages) {
   EXPECT_GT(target_.pages_read, 0);
 }
 
+// fault: CVE-2024-26950
 TEST_F(UapiServerTest, DumpCrossedByAReplaceShowsTheMomentOfTheGet) {
   target_.peer_total = 10'000;
   start();

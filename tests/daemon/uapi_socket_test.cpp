@@ -69,6 +69,7 @@ class UapiSocketTest : public testing::Test {
   std::string directory_;
 };
 
+// fault: key-files
 TEST_F(UapiSocketTest, MakesDirectoryAndSocketWithTheirRights) {
   const mode_t before = ::umask(0);
   const UapiSocket socket = listen();

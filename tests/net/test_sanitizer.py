@@ -14,6 +14,7 @@ import pytest
 from lab.churn import CHANGES, Churn
 from lab.daemon import SANITIZER_OPTIONS
 from lab.pair import Pair
+from lab.peers import under_test_path
 from lab.traffic import ping, tcp_bytes, udp_loss_percent
 from lab.wgtool import Key
 
@@ -76,6 +77,15 @@ def traffic(pair, until):
         assert udp_loss_percent(*spaces, right.inner4, rate="10M", seconds=2) < 50
 
 
+def test_the_daemon_has_its_sanitizer():
+    """In what was compiled: its library alone, linked in, finds next to nothing."""
+    image = under_test_path().read_bytes()
+    for found in (b"__asan_init", b"asan.module_ctor"), (b"__tsan_init", b"tsan.module_ctor"):
+        if all(name in image for name in found):
+            return
+    pytest.fail(f"{under_test_path()} has no sanitizer: its silence means nothing")
+
+
 def test_a_minute_of_traffic_is_clean(lab, each_engine):
     pair = Pair(lab, each_engine, each_engine, psk=True).know_endpoint()
     ping(pair.left.space, pair.right.inner4, wait=5)
@@ -108,5 +118,6 @@ def test_changes_under_traffic_are_clean(lab, each_engine, options):
     churn.begin_traffic()
     for name in CHANGES:
         churn.one(name)
+    churn.settle()
     assert tcp_bytes(pair.left.space, pair.right.space, pair.right.inner4) > 0
     assert_clean_ends(pair)

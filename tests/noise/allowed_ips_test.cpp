@@ -115,6 +115,7 @@ TEST_F(AllowedIpsTest, VectorsV4) {
   run_vectors(table, operations);
 }
 
+// fault: CVE-2024-42247
 TEST_F(AllowedIpsTest, VectorsV6) {
   const auto vectors = test::load_vectors("allowedips");
   const auto& operations = test::array_of(vectors.as_object(), "ipv6");
@@ -363,6 +364,7 @@ class AllowedIpsRandom : public AllowedIpsTest, public ::testing::WithParamInter
   Model model;
 };
 
+// fault: CVE-2024-42247
 TEST_P(AllowedIpsRandom, AgreesWithAList) {
   for (int i = 0; i < 6'000; ++i) {
     ASSERT_NO_FATAL_FAILURE(mutate());

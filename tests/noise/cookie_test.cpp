@@ -66,6 +66,7 @@ struct Case {
   }
 };
 
+// fault: vpp-cookies
 TEST(CookieVectors, BothEndsByteForByte) {
   const boost::json::value file = test::load_vectors("cookie_generated");
   const auto& cases = test::array_of(file.as_object(), "cases");

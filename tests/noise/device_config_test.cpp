@@ -19,6 +19,7 @@ class Configuration : public Pair {
   }
 };
 
+// fault: boringtun-configuration
 TEST_F(Configuration, SamePrivateKeyIsANoOp) {
   establish();
   world.set_key(a, a.device().private_key().clone());
@@ -127,6 +128,7 @@ TEST_F(Configuration, PeerWithOurOwnKeyIsIgnored) {  // N33, N34
   EXPECT_EQ(a.device().peer_count(), 2U) << "a stranger's by now";
 }
 
+// fault: gotatun-preshared-key
 TEST_F(Configuration, PresharedKeyIsUsedFromTheNextHandshakeOn) {
   establish();
   const crypto::Secret<32> psk = key_of(5);
@@ -285,6 +287,7 @@ TEST_F(Configuration, LatestTimestampSurvivesLinkDownAndKeyChange) {
   EXPECT_EQ(peer(b).handshake.latest_timestamp(), latest);
 }
 
+// fault: tailscale-rs-333
 TEST_F(Configuration, RemovedPeerLeavesNothing) {
   establish();
   cut();
@@ -376,6 +379,7 @@ TEST_P(Disturbance, WhileAnInitiationWaitsForItsAnswer) {
   run_for(200s);
 }
 
+// fault: linux-2020
 TEST_P(Disturbance, WhileAResponseIsUnconfirmed) {
   raw.give(raw.initiation());
   ASSERT_TRUE(raw.consume(to_raw('R').back()));
@@ -397,6 +401,7 @@ TEST_P(Disturbance, WhileATimerIsDue) {
   EXPECT_TRUE(GetParam() == 1 || world.log.empty()) << "only a key change leaves somebody";
 }
 
+// fault: DF-0315
 TEST_P(Disturbance, WhileHandshakesWaitInTheQueue) {
   std::deque<RawPeer> others;  // those before it, of whom so many are served at once
   std::vector<Datagram> all;

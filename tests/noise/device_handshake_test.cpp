@@ -125,6 +125,7 @@ TEST_F(Handshakes, TimestampOfZerosIsNeverLater) {  // H15
   EXPECT_EQ(to_raw('R').size(), 1U);
 }
 
+// fault: CVE-2021-46873
 TEST_F(Handshakes, TimestampOfOnesLocksOutThatPeerOnly) {  // H16
   RawPeer other(world, a, 78);
   other.join();
@@ -140,6 +141,7 @@ TEST_F(Handshakes, TimestampOfOnesLocksOutThatPeerOnly) {  // H16
   EXPECT_EQ(sent_to(world, other.address, 'R').size(), 1U);
 }
 
+// fault: CVE-2021-46873
 TEST_F(Handshakes, RemovingThePeerEndsItsLockout) {
   noise::Timestamp last{};
   last.fill(0xff);
@@ -166,6 +168,7 @@ TEST_F(Handshakes, TwoWithinTwentyMillisecondsAreOne) {  // H17
   EXPECT_EQ(to_raw('R').size(), 2U);
 }
 
+// fault: freebsd-lookup
 TEST_F(Handshakes, ResponseForAnIndexThatIsAKeypair) {  // H25, H26
   send_to_raw();
   const auto response = raw.response(to_raw('I').back());
@@ -187,6 +190,7 @@ TEST_F(Handshakes, ResponseForAnUnknownIndex) {  // H24
   EXPECT_EQ(drops(a, Drop::unknown_index), 1U);
 }
 
+// fault: freebsd-lookup
 TEST_F(Handshakes, DataForAnIndexThatIsAHandshake) {
   send_to_raw();
   const Datagram initiation = to_raw('I').back();
@@ -204,6 +208,7 @@ TEST_F(Handshakes, DataForAnIndexThatIsAHandshake) {
   EXPECT_EQ(world.foreign.size(), 1U);
 }
 
+// fault: openbsd-index-zero
 TEST_F(Handshakes, AnIndexOfZeroIsOneLikeOthers) {
   RawPeer other(world, a, 78);
   other.join();
@@ -270,6 +275,7 @@ TEST_F(Refused, InitiationsChangeNothing) {  // H12
   EXPECT_EQ(to_raw('R').size(), 2U);
 }
 
+// fault: tailscale-rs-334
 TEST_F(Handshakes, SpoofedResponseDoesNotSpoilTheTrueOne) {  // H27
   send_to_raw();
   const auto response = raw.response(to_raw('I').back());

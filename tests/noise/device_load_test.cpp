@@ -126,6 +126,7 @@ TEST_F(Flood, CookieLessPacketsCostNoHandshake) {  // H10
   EXPECT_GT(drops(a, Drop::cookie_sent), 600U);
 }
 
+// fault: boringtun-cookie-port
 TEST_F(Flood, CookieIsBoundToAddressAndPort) {  // H41
   flood(640);
   put(raw.initiation());
@@ -197,6 +198,7 @@ TEST_F(Flood, QueueIsBounded) {
   EXPECT_TRUE(a.slots_are_home());
 }
 
+// fault: gotatun-load-by-source
 TEST_F(Flood, ManySourcesAreOneLoad) {
   Datagram junk = junk_from(stranger);
   std::uint16_t source = 0;
@@ -215,6 +217,7 @@ TEST_F(Flood, ManySourcesAreOneLoad) {
   EXPECT_TRUE(to_raw('R').empty());
 }
 
+// fault: gotatun-load-by-source
 TEST_F(Flood, WhoSpeaksInOurNameSpendsNothingOfOurRate) {
   flood(640);
   put(raw.initiation());
@@ -228,6 +231,7 @@ TEST_F(Flood, WhoSpeaksInOurNameSpendsNothingOfOurRate) {
   EXPECT_EQ(drops(a, Drop::rate_limited), 0U);
 }
 
+// fault: amneziawg-188
 TEST_F(Flood, WithoutASlotThereIsNoReplyAndNothingElseChanges) {
   std::vector<Slot> slots;
   while (Slot slot = a.packets().take()) {
@@ -246,6 +250,7 @@ TEST_F(Flood, WithoutASlotThereIsNoReplyAndNothingElseChanges) {
   EXPECT_EQ(to_raw('C').size(), 1U);
 }
 
+// fault: linux-flood
 TEST_F(Flood, EstablishedTrafficGoesOn) {  // H19
   raw.establish();
   flood(4000);
@@ -474,6 +479,7 @@ TEST_F(Flood, RequestsOfAllCookiesAreServedWithinTheOutbox) {
 
 class Cookies : public Pair {};
 
+// fault: vpp-cookies
 TEST_F(Cookies, ARealHostRetriesWithItsCookie) {
   Datagram junk;
   junk.bytes.resize(noise::InitiationLayout::size);

@@ -319,6 +319,7 @@ TEST_F(Receiving, AFlippedBitHasNoEffectAtAll) {  // H47
   expect_untouched(whole, timers);
 }
 
+// fault: boringtun-message-limit
 TEST_F(Receiving, CountersAtTheLimit) {  // H48
   const auto reject = noise::reject_after_messages;
   EXPECT_EQ(give_and_see(raw.data(~std::uint64_t{0}, {})), Drop::replayed);
@@ -327,12 +328,14 @@ TEST_F(Receiving, CountersAtTheLimit) {  // H48
   EXPECT_EQ(give_and_see(raw.data(reject - 2, {})), Drop::expired_key) << "then the key is done";
 }
 
+// fault: boringtun-short-counter
 TEST_F(Receiving, CounterJumpsAndOldOnes) {  // H49
   EXPECT_EQ(give_and_see(raw.data(std::uint64_t{1} << 63, {})), std::nullopt);
   EXPECT_EQ(give_and_see(raw.data(5, {})), Drop::replayed);
   EXPECT_EQ(give_and_see(raw.data((std::uint64_t{1} << 63) - 100, {})), std::nullopt);
 }
 
+// fault: lwip-window
 TEST_F(Receiving, WindowEdges) {  // H50
   constexpr std::uint64_t top = 20'000;
   EXPECT_EQ(give_and_see(raw.data(top, {})), std::nullopt);
@@ -382,6 +385,7 @@ TEST_F(Receiving, InnerVersions) {  // H56
   }
 }
 
+// fault: freebsd-import
 TEST_F(Receiving, InnerVersion4Lengths) {  // H57
   struct Case {
     std::uint8_t total_length;
@@ -395,6 +399,7 @@ TEST_F(Receiving, InnerVersion4Lengths) {  // H57
   }
 }
 
+// fault: wireguard-go-ipv6-length, vpp-memory
 TEST_F(Receiving, InnerVersion6Lengths) {  // H58
   const InnerSpec spec{.number = inner_numbers_max - 1,
                        .family = noise::Family::v6,
@@ -472,6 +477,7 @@ TEST_F(Receiving, WhatIsNotDeliveredIsNotCountedAsReceived) {
   EXPECT_EQ(status(a).rx_bytes, before + 64 + noise::DataLayout::overhead_bytes);
 }
 
+// fault: gotatun-specific-peer
 TEST_F(Receiving, AMoreSpecificOwnerWinsOverASubnet) {  // N9, N10
   noise::PeerUpdate subnet;
   subnet.public_key = raw.local.public_key();

@@ -138,6 +138,7 @@ TEST_F(Shards, APacketForAPeerOfThisShardStays) {
   EXPECT_EQ(type_of(here.outbox.transmits[0]), MessageType::initiation);
 }
 
+// fault: firezone-source
 TEST_F(Shards, AnInitiationGoesToTheShardOfItsPeer) {
   send(odd, here);
   carry(odd, here);
@@ -154,6 +155,7 @@ TEST_F(Shards, AnInitiationGoesToTheShardOfItsPeer) {
   EXPECT_EQ(there.outbox.inners.size(), 1U);
 }
 
+// fault: vpp-cookies
 TEST_F(Shards, WhatWasLetInIsNotAskedForACookieAgain) {
   send(odd, here);
   carry(odd, here);

@@ -67,6 +67,7 @@ TEST_F(Staging, StagedAndNewPacketsKeepTheirOrder) {
   EXPECT_EQ(b.totals.delivered, 30U);  // the order is checked by the world
 }
 
+// fault: boringtun-short-counter
 TEST_F(Staging, RekeyAfterMessagesIsStrictlyMoreThanTwoToTheSixty) {
   establish();
   current(a)->sending_counter = noise::rekey_after_messages - 1;
@@ -76,6 +77,7 @@ TEST_F(Staging, RekeyAfterMessagesIsStrictlyMoreThanTwoToTheSixty) {
   EXPECT_EQ(wire(), "aD aD aI");
 }
 
+// fault: boringtun-message-limit
 TEST_F(Staging, RejectAfterMessagesStopsSending) {
   establish();
   cut_letter('I');

@@ -215,6 +215,7 @@ TEST_F(SuperPackets, MoreThanATurnHoldsWaitForTheNext) {
 
 class Refusals : public Pair {};
 
+// fault: vpp-memory
 TEST_F(Refusals, NoRouteIsAnsweredInBothFamilies) {
   world.send(a, {.family = Family::v4, .to = 500, .bytes = 64});
   world.send(a, {.family = Family::v6, .to = 500, .bytes = 64});
@@ -412,6 +413,7 @@ TEST_F(Counters, WrongSourceIsNotReceivedBytes) {
 
 class Clocks : public Pair {};
 
+// fault: CVE-2021-46873
 TEST_F(Clocks, WallClockAYearBackOrForwardHarmsNoHandshake) {
   constexpr Duration year = std::chrono::hours{24 * 365};
   for (const Duration step : {-year, 2 * year, -year, year}) {

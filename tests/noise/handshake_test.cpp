@@ -58,6 +58,7 @@ TEST_F(HandshakeSlot, InitiationFlippedAnywhereIsRefused) {
   EXPECT_TRUE(Pair::accept(b, message, t0));
 }
 
+// fault: tailscale-rs-334
 TEST_F(HandshakeSlot, ResponseFlippedAnywhereIsRefused) {
   ASSERT_TRUE(Pair::accept(b, pair.initiate(), t0));
   const ResponseBytes message = pair.respond(b, 2);

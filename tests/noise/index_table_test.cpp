@@ -50,6 +50,7 @@ TEST_F(IndexTableTest, EmptyFindsNothing) {
   EXPECT_EQ(table.size(), 0U);
 }
 
+// fault: openbsd-index-zero
 TEST_F(IndexTableTest, ZeroAndAllOnesAreOrdinaryIndices) {
   ASSERT_TRUE(table.ensure(3));
   ScriptedEntropy script({0, 0xffff'ffffU});
@@ -202,6 +203,7 @@ TEST_F(IndexTableTest, GrowthFailsWithoutMemoryAndChangesNothing) {
 }
 
 using IndexTableDeathTest = IndexTableTest;
+// fault: freebsd-lookup
 TEST_F(IndexTableDeathTest, AbsentIndexIsABug) {
   EXPECT_DEATH(table.remove(1), "assertion failed");
   ASSERT_TRUE(table.ensure(2));

@@ -128,6 +128,7 @@ TEST(ParseIncoming, HeaderLengthNibbleV4) {
 }
 
 // H58: 65535 + 40 does not wrap to 39.
+// fault: wireguard-go-ipv6-length
 TEST(ParseIncoming, PayloadLengthV6) {
   struct Row {
     std::uint16_t payload;

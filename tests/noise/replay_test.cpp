@@ -41,6 +41,7 @@ int run_step(ReplayWindow& window, const boost::json::object& step) {
   }
 }
 
+// fault: lwip-window
 TEST(ReplayWindow, Vectors) {
   const auto vectors = test::load_vectors("replay_window");
   int steps = 0;
@@ -72,6 +73,7 @@ TEST(ReplayWindow, ZeroedMemoryIsFresh) {
 }
 
 // H50: behind a highest counter n, n - 8128 is the last one inside.
+// fault: ts-tunnel
 TEST(ReplayWindow, WindowEdges) {
   for (const std::uint64_t top : {std::uint64_t{8129}, std::uint64_t{100'000}, limit - 1}) {
     for (const std::uint64_t behind : {8127U, 8128U}) {
@@ -137,6 +139,7 @@ TEST(ReplayWindow, ResetIsFresh) {
 }
 
 // Against a set of all accepted ones, with steps of every size around the ring's.
+// fault: zephyr-keepalive
 TEST(ReplayWindow, AgreesWithAListOfAllSeen) {
   std::mt19937_64 random(13);
   ReplayWindow window;

@@ -30,6 +30,7 @@ class TimerConsequences : public Pair {
   }
 };
 
+// fault: ts-tunnel
 TEST_F(TimerConsequences, NoAnswerMeansTwentyInitiations) {
   cut();
   send(a, b);
@@ -121,6 +122,7 @@ TEST_F(TimerConsequences, AnIdleTunnelIsSilent) {
   EXPECT_TRUE(is_idle(b));
 }
 
+// fault: zephyr-keepalive
 TEST_F(TimerConsequences, OneWayDataIsAnsweredByAKeepaliveEveryTenSeconds) {
   establish();
   for (int i = 0; i < 1000; ++i) {  // 100 s
@@ -132,6 +134,7 @@ TEST_F(TimerConsequences, OneWayDataIsAnsweredByAKeepaliveEveryTenSeconds) {
   EXPECT_EQ(count(a, 'K'), 0U);
 }
 
+// fault: ts-tunnel
 TEST_F(TimerConsequences, KeepalivesTriggerNoKeepalivesAndNoHandshake) {
   establish();
   keepalive_every(a, b, 7);
@@ -192,6 +195,7 @@ TEST_F(TimerConsequences, InitiatorRekeysOnReceiptFrom165SecondsOnOnce) {
   EXPECT_EQ(peer(a).handshake_attempts, 1U) << "receipt did not begin a new row of attempts";
 }
 
+// fault: boringtun-53
 TEST_F(TimerConsequences, ResponderNeverRekeysByAge) {
   establish();
   cut_letter('I');                 // or the initiator would renew it
@@ -269,6 +273,7 @@ TEST_F(TimerConsequences, RetransmitHeldBackByOurOwnResponseIsArmedAgain) {
   EXPECT_THAT(times(a, 'I').back() - responded, IsWithin(5s, 5s + 2 * jitter_max));
 }
 
+// fault: ts-tunnel, boringtun-227
 TEST_F(TimerConsequences, AKeyExpiresAtExactly180Seconds) {
   establish();
   cut_from(a);  // no rekey gets through

@@ -306,6 +306,7 @@ TEST_F(TimerEvents, TraversalByReceivingAResponseArmsPersistent) {
   EXPECT_EQ(wire(), "aI bR aK");
 }
 
+// fault: freebsd-pullup
 TEST_F(TimerEvents, AnInitiationWithoutASlotIsTriedAgainInTime) {
   std::vector<Slot> slots = all_packet_slots(a);
   keepalive_every(a, b, 25);

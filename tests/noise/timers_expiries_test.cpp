@@ -92,6 +92,7 @@ TEST_F(TimerExpiries, NewHandshakeInitiatesAndForgetsTheSource) {
   EXPECT_EQ(peer(a).handshake_attempts, 0U) << "not a retry";
 }
 
+// fault: ts-tunnel
 TEST_F(TimerExpiries, ZeroKeysClearsSlotAndAllKeypairs) {
   establish();
   run_for(115s);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Runs one guard on the bad and good inputs of canary/cases.py: does it still bite?"""
 import argparse
+import json
 import os
 import pathlib
 import subprocess
@@ -42,6 +43,18 @@ def run_on_archive(compiler):
     return runner
 
 
+def run_on_object(compiler):
+    def runner(folder, flags, sanitizers):
+        command = {"directory": str(folder), "file": "a.cpp", "command": "c++ -o a.dir/a.o"}
+        tree(folder, {"a.cpp": "int f(int a) { return a + 1; }\n", "a.dir/b": "",
+                      "compile_commands.json": json.dumps([command])})
+        if flags is not None:
+            subprocess.run([compiler, *flags, "-c", "a.cpp", "-o", "a.dir/a.o"], cwd=folder,
+                           check=True)
+        return run(HERE / "instrumented.py", "--build", folder, "--sanitizers", sanitizers)
+    return runner
+
+
 def run_on_report(folder, text, log=None):
     tree(folder, {"a.xml": text, "ctest.log": log or ""})
     options = ["--ctest-log", folder / "ctest.log"] if log else []
@@ -70,6 +83,7 @@ def main():
         "symbols": (cases.SYMBOLS, run_on_archive(options.compiler)),
         "headers_alone": (cases.HEADERS_ALONE,
                           run_on_tree("headers_alone", "--build", options.build)),
+        "instrumented": (cases.INSTRUMENTED, run_on_object(options.compiler)),
         "tally": (cases.TALLY, run_on_report),
     }
     table, runner = runners[options.guard]

@@ -66,6 +66,7 @@ TYPED_TEST(EngineOffloadTest, TunGivesSuperPackets) {
   EXPECT_EQ(this->engine_->counters().super_packets_read, 1U);
 }
 
+// fault: DF-0315
 TYPED_TEST(EngineOffloadTest, APacketOfOneByteIsReadAsOne) { this->expect_packets_of_few_bytes(); }
 
 TYPED_TEST(EngineOffloadTest, TunTakesSuperPackets) {
@@ -89,6 +90,7 @@ TYPED_TEST(EngineOffloadTest, TunTakesSuperPackets) {
   EXPECT_EQ(this->engine_->counters().tun_written, 30U);
 }
 
+// fault: gotatun-long-datagram
 TYPED_TEST(EngineOffloadTest, ATrainLeavesAndArrivesWhole) {
   std::vector<std::string> segments;
   std::string all;

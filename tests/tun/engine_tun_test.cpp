@@ -86,11 +86,13 @@ TYPED_TEST(EngineTunTest, ReadsInnerPacketsInOrder) {
   EXPECT_EQ(this->engine_->counters().tun_read, total);
 }
 
+// fault: DF-0315
 TYPED_TEST(EngineTunTest, APacketOfOneByteIsReadAsOne) {  // what the core refuses
   this->expect_packets_of_few_bytes();
   EXPECT_FALSE(this->gone_);
 }
 
+// fault: freebsd-import
 TYPED_TEST(EngineTunTest, ReadsTheLongestPackets) {
   ASSERT_TRUE(this->device_.set_mtu(65'535));
   const Peer host("10.9.0.1");
@@ -410,6 +412,7 @@ TYPED_TEST(EngineTunTest, BothDirectionsAtOnceKeepOrder) {
   this->expect_carried(peer, host);
 }
 
+// fault: vpp-memory, wireguard-go-pool
 TYPED_TEST(EngineTunTest, EndingInTheMiddleReturnsEverySlot) {
   this->run("tc qdisc add dev lo root tbf rate 8kbit burst 2000 limit 10000000");
   int small = 4096;

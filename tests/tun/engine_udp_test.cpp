@@ -30,6 +30,7 @@ TYPED_TEST_SUITE(EngineUdpTest, Engines, EngineNames);
 
 // --- UDP in ---
 
+// fault: firezone-source
 TYPED_TEST(EngineUdpTest, ReceivesFromBothFamilies) {
   const Peer v4("127.0.0.1");
   const Peer v6("::1");
@@ -109,6 +110,7 @@ TYPED_TEST(EngineUdpTest, ReceivesTenThousandDatagramsInOrder) {
   }
 }
 
+// fault: gotatun-long-datagram
 TYPED_TEST(EngineUdpTest, ReceivesTheLongestAndTheEmptyDatagram) {
   const Peer peer("127.0.0.1");
   peer.send("127.0.0.1", this->pair_.port(), std::string(65'507, 'L'));
@@ -135,6 +137,7 @@ TYPED_TEST(EngineUdpTest, BothFamiliesAreServedUnderLoad) {
   EXPECT_TRUE(this->turn_until([&] { return this->got_udp_.size() == 401; }));
 }
 
+// fault: amneziawg-188
 TYPED_TEST(EngineUdpTest, WithoutSlotsDatagramsAreDroppedAndCounted) {
   this->turn();  // the engine has its own slots by now
   std::vector<Slot> hoard;
@@ -328,6 +331,7 @@ TYPED_TEST(EngineUdpTest, WithoutSocketsDatagramsAreDroppedAndCounted) {
 }
 
 // A machine whose kernel has no IPv6, or no IPv4.
+// fault: CVE-2022-49153
 TYPED_TEST(EngineUdpTest, WithoutASocketOfItsFamilyADatagramIsDroppedAndCounted) {
   using noise::Family;
   for (const auto& [absent, number, present, address] :

@@ -136,6 +136,7 @@ TEST_F(HandOverTest, ABatchTakesWhatItHolds) {
 
 // Many times around, all sizes, one thread each: all arrive, whole, in order. The preset tsan
 // looks on.
+// fault: FreeBSD-EN-24-06
 TEST_F(HandOverTest, TwoThreadsLoseNothingAndKeepTheOrder) {
   constexpr std::uint32_t count = 3000;
   std::thread giver([&] {

@@ -142,6 +142,7 @@ TEST(Clock, GoesOn) {
   EXPECT_GT(before.realtime.time_since_epoch(), 24h * 365 * 50);
 }
 
+// fault: boringtun-clock
 TEST(Clock, TimeThatGoesBackStandsStill) {
   const Now last = read_clock();
   const Now back{.boottime = last.boottime - 1h, .realtime = last.realtime - 1h};
@@ -211,6 +212,7 @@ TEST(Alarm, TheNearestDeadlineCounts) {
   EXPECT_TRUE(is_readable(alarm.fd(), 2000));
 }
 
+// fault: FreeBSD-EN-24-06
 TEST(SpscRing, KeepsOrderBetweenTwoThreads) {
   SpscRing<std::uint32_t, 8> ring;
   constexpr std::uint32_t total = 100'000;

@@ -80,6 +80,7 @@ TEST_P(ShardTest, StartsSaysWhatItChoseAndEnds) {
   EXPECT_FALSE(is_readable(shard->notify_fd(), 0));
 }
 
+// fault: linux-2020
 TEST_P(ShardTest, TasksRunOnTheShardsThreadOneByOne) {
   const TunDevice device = make_tun("wgt0");
   const auto shard = start(device);
@@ -107,6 +108,7 @@ TEST_P(ShardTest, TasksRunOnTheShardsThreadOneByOne) {
   EXPECT_EQ(sum, 2000U);
 }
 
+// fault: boringtun-227
 TEST_P(ShardTest, AnIdleShardSleeps) {
   const TunDevice device = make_tun("wgt0");
   const auto shard = start(device);

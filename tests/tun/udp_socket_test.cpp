@@ -88,6 +88,7 @@ constexpr Denied without(unsigned family, unsigned error = EAFNOSUPPORT) {
   return {.call = SYS_socket, .error = error, .any_argument = false, .argument = family};
 }
 
+// fault: CVE-2022-49153
 TEST_F(UdpPairTest, WithoutIpv6InTheKernelThereIsV4Alone) {
   with_denied(without(AF_INET6), [] {
     auto pair = UdpPair::open(0, 0x51);
@@ -238,6 +239,7 @@ TEST_F(UdpPairTest, V6LinkLocalKeepsItsScope) {
   EXPECT_EQ(receive(theirs->v6()).wild.source.ip, to.ip);
 }
 
+// fault: zephyr-111082
 TEST_F(UdpPairTest, ADatagramLongerThanTheSlotIsTruncated) {
   const auto ours = UdpPair::open(0, 0);
   ASSERT_TRUE(ours);

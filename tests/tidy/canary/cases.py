@@ -2,11 +2,18 @@
 
 Every guard needs at least one of each: a guard that never fails guards nothing.
 """
+import tables
 
 
 def lines(letter, count):
     """Of a table that goes through a list, with no tests in them."""
     return "".join(f"| {letter}{number} | cannot apply |\n" for number in range(1, count + 1))
+
+
+def faults(name=None, *rows):
+    """docs/FAULTS.md where none concerns us, but with these rows in the place of the named one."""
+    rest = [f"| {one} | does not concern us: so |\n" for one in tables.FAULTS if one != name]
+    return {"docs/FAULTS.md": "".join([*rest, *rows])}
 
 
 INCLUDE_LAW = [
@@ -90,6 +97,25 @@ TABLES = [
       "tests/net/test_a.py": "def test_what(lab):\n    pass\n", "tests/net/test_b.py": "",
       "tests/a.cpp": "TEST(Suite, One) {}\nTEST_F(Suite, Two) {}\nTYPED_TEST(Typed, Three) {}\n"},
      None),
+    (faults(), None),
+    (faults("DF-0315"), "there are 0 rows of the fault DF-0315"),
+    (faults(None, "| DF-0315 | does not concern us: so |\n"), "there are 2 rows of the fault DF"),
+    (faults(None, "| other-1 | does not concern us: so |\n"), "there is no fault other-1"),
+    (faults("DF-0315", "| DF-0315 | does not concern us |\n"), "no test is marked with the fault"),
+    ({**faults("DF-0315", "| DF-0315 | `Suite.One` |\n"), "tests/a.cpp": "TEST(Suite, One) {}\n"},
+     "no test is marked with the fault DF-0315"),
+    ({**faults("DF-0315", "| DF-0315 | `Suite.One` |\n"), "tests/a.cpp":
+      "TEST(Suite, One) {}\n\n// fault: DF-0315\nTEST(Suite, Two) {}\nTEST(Suite, One) {}\n"},
+     "tests/a.cpp:3: docs/FAULTS.md does not name Suite.Two for the fault DF-0315"),
+    ({**faults("DF-0315", "| DF-0315 | `Suite.One` |\n"),
+      "tests/a.cpp": "// fault: DF-0315\nint a;\n\nTEST(Suite, One) {}\n"},
+     "1: no test is below the mark of the fault DF-0315"),
+    ({**faults(), "tests/a.py": "# fault: key-files, other-1\ndef test_a(lab):\n    pass\n"},
+     "tests/a.py:1: docs/FAULTS.md has no fault other-1"),
+    ({"tests/a.cpp": "// fault: DF-0315\nTEST(Suite, One) {}\n"}, "has no fault DF-0315"),
+    ({**faults("DF-0315", "| DF-0315 | `Suite.One`, `test_a.py::b` |\n"),
+      "tests/test_a.py": "# fault: DF-0315\n@mark(\n    1)\ndef test_b(lab):\n    pass\n",
+      "tests/a.cpp": "// What it is.\n// fault: DF-0315\nTEST(Suite, One) {  // H1\n}\n"}, None),
 ]
 
 # One archive of the named room from one source file.
@@ -113,6 +139,17 @@ SYMBOLS = [
     ("base", "#include <cstring>\nvoid f(void* a, void* b, unsigned long n)"
              " { std::memcpy(a, b, n); }\n", None),
     ("noise", "namespace wgring { void g(); }\nvoid f() { wgring::g(); }\n", None),
+]
+
+# Flags of one object (None: there is none), the sanitizers it is held to.
+INSTRUMENTED = [
+    ([], "address", "compiled without the sanitizer address"),
+    ([], "thread", "compiled without the sanitizer thread"),
+    (["-fsanitize=address"], "address,undefined", "compiled without the sanitizer undefined"),
+    (["-fsanitize=undefined"], "address,undefined", "compiled without the sanitizer address"),
+    (None, "thread", "nothing is compiled"),
+    (["-fsanitize=address,undefined"], "address,undefined", None),
+    (["-fsanitize=thread"], "thread", None),
 ]
 
 HEADERS_ALONE = [
