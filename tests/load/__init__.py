@@ -6,5 +6,7 @@ soak     half an hour of rekeys, roaming, peers that come and go, loss: nothing 
 
 attack   the flooder (flooder.cpp) and the ground it stands on
 relay    the lossy way between the ends of the soak               books     sent, lost, received
+turns    what happens in a soak, and when
 result   JSON and Markdown of all three
+verdicts_flood, verdicts_soak   what holds, what is missed, and what there is nothing to judge by
 """

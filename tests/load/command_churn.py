@@ -2,9 +2,9 @@
 
 Links go down and up, MTUs are 68 to 65 535, ports, marks, private and preshared keys change, peers
 are removed and come back, strangers come and go (tests/net/lab/churn.py), for each engine with one
-shard and with two and a lane. Fails when the tunnel does not work again within 30 s after a change,
-when a daemon ends, or when a sanitizer has something to say: WGRING_BIN is the build for threads
-unless told otherwise.
+shard and with two and a lane. Fails when the tunnel does not work again within 30 s after a change
+or the traffic does not come back by itself, when a daemon ends, or when a sanitizer has something
+to say: WGRING_BIN is the build for threads unless told otherwise.
 """
 
 import os
@@ -14,7 +14,7 @@ import tempfile
 import time
 
 from lab import peers
-from lab.churn import CHANGES, Churn
+from lab.churn import CHANGES, Churn, received, segments
 from lab.daemon import SANITIZER_OPTIONS
 from lab.lab import Lab
 from lab.pair import Pair
@@ -47,6 +47,7 @@ class Variant:
         self.implementation = peers.under_test(engine).with_options(*more)
         self.seconds, self.options, self.say = seconds, options, say
         self.churn, self.failure, self.peak_kb = None, None, 0
+        self.carried = {"packets": 0, "segments": 0}
 
     def go(self):
         begin = time.monotonic()
@@ -73,6 +74,11 @@ class Variant:
         self.churn.begin_traffic()
         while time.monotonic() < until:
             self.churn.one()
+        if not self.churn.done:
+            raise LabError("there was no time for a change")
+        self.carried = {"packets": self.churn.carried(received),
+                        "segments": self.churn.carried(segments)}
+        self.churn.settle()
         for one, other in ((pair.left, pair.right), (pair.right, pair.left)):
             if not tcp_bytes(one.space, other.space, other.inner4, seconds=2):
                 raise LabError("no traffic afterwards")
@@ -84,7 +90,8 @@ class Variant:
 
     def as_result(self):
         return {"variant": self.name, "changes": self.churn.done if self.churn else {},
-                "seconds": round(self.passed), "peak_kb": self.peak_kb, "failure": self.failure}
+                "seconds": round(self.passed), **self.carried, "peak_kb": self.peak_kb,
+                "failure": self.failure}
 
 
 def complaints(lab):
@@ -115,8 +122,9 @@ def run(options, say):
 
 def markdown(results):
     rows = [(one["variant"], str(one["seconds"]), str(sum(one["changes"].values())),
-             f"{len(one['changes'])} of {len(CHANGES)}", f"{one['peak_kb']} kB",
+             f"{len(one['changes'])} of {len(CHANGES)}", str(one["packets"]), str(one["segments"]),
+             f"{one['peak_kb']} kB",
              "clean" if not one["failure"] else "FAILED: " + one["failure"].splitlines()[0])
             for one in results]
-    return result.table(("variant", "seconds", "changes", "kinds of them", "peak memory", ""),
-                        rows)
+    return result.table(("variant", "seconds", "changes", "kinds of them", "packets",
+                         "TCP segments", "peak memory", ""), rows)

@@ -4,8 +4,8 @@ One in a hundred datagrams is lost and one put behind; keys change every two min
 their address and the port that the hub sees; peers are removed and come back; strangers come and
 go; TCP now and then. Every ten seconds memory, open files and threads are looked at. Fails when an
 echo a second has no answer for 10 s on any way, when a daemon ends, when a packet is missing that
-no counter has (tests/load/books.py), and, in runs of at least five minutes, when memory, files or
-threads of ours grow.
+no counter has (tests/load/books.py), when something of all this did not happen though there was
+time for it, and, in runs of at least five minutes, when memory, files or threads of ours grow.
 """
 
 import tempfile
@@ -13,7 +13,7 @@ import tempfile
 from lab import peers
 from lab.lab import Lab
 from lab.run import LabError
-from load import result, soak
+from load import result, soak, verdicts_soak
 
 NAME, HELP = "soak", "half an hour of rekeys, roaming, loss: nothing leaks or stalls"
 
@@ -42,8 +42,9 @@ def run(options, say):
                 lab.close()
             except LabError as error:
                 work.failures.append(str(error))
-    claims = list(soak.verdicts(work.found, options.minutes))
-    settings = {"minutes": options.minutes, "seed": options.seed, "foreign": options.foreign}
+    claims = list(verdicts_soak.verdicts(work.found, options.minutes, options.tcp))
+    settings = {"minutes": options.minutes, "seed": options.seed, "foreign": options.foreign,
+                "tcp": options.tcp}
     text = markdown(work.found, claims)
     say("\n" + text)
     found = result.document(NAME, settings, claims=claims, **work.found)
@@ -52,7 +53,6 @@ def run(options, say):
 
 
 def markdown(found, claims):
-    words = {True: "holds", False: "MISSED", None: "not judged"}
     events = ", ".join(f"{number} x {name}" for name, number in found.get("events", {}).items())
     relay = found.get("books", {}).get("relay", {"paths": ()})["paths"]
     lost = sum(path[way][name] for path in relay for way in ("to hub", "to spoke")
@@ -60,5 +60,5 @@ def markdown(found, claims):
     behind = sum(path[way]["behind"] for path in relay for way in ("to hub", "to spoke"))
     parts = [f"{events}; the relay lost {lost} datagrams and put {behind} behind.",
              result.table(("claim", "seen", ""),
-                          [(claim, seen, words[holds]) for claim, seen, holds in claims])]
+                          [(claim, seen, result.HOLDS[holds]) for claim, seen, holds in claims])]
     return "\n\n".join(parts + [f"FAILED: {failure}" for failure in found["failures"]])

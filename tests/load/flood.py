@@ -13,7 +13,6 @@ cap         2^20 such sources: what that does to the memory
 """
 
 import contextlib
-import statistics
 import subprocess
 import time
 
@@ -33,15 +32,9 @@ SETTLE_S = 1.0
 FLOWING_BYTES = 1_000_000
 NEWCOMERS = 4
 PACES_MBITS = (0, 100)  # of the stream beside newcomers; 0: as fast as it goes
-INITIATIONS_MAX = 3  # the first and two retries
 NEWCOMER_WAIT_S = 25
 PROVEN_SOURCES = 8
 PER_SOURCE_PER_S, BURST = 20, 5
-FLAT_KB = 512
-CAP_KB = 8192  # 65 536 sources of the limiter, their hash table, the queue of handshakes
-# "Under load" ends a second after 512 waited, and begins when 512 wait again: up to then each costs
-# its multiplications.
-COOKIELESS_PER_S = 512
 NEWCOMER_KINDS = ("none", "garbage", "mac1", "sources", "sources6", "mac2")
 
 
@@ -173,9 +166,12 @@ def newcomers(ground, kind, rate, mbits):
     """Fresh peers while TCP and the flood go on."""
     longest = NEWCOMER_WAIT_S + 2 * SETTLE_S
     family = attack.FLOODS[kind].family if kind in attack.FLOODS else 4
-    with ground.busy(longest, mbits), ground.attacker.flooding(kind, longest, rate):
+    with (ground.busy(longest, mbits),
+          ground.attacker.flooding(kind, longest + 30, rate) as flood):
         time.sleep(SETTLE_S)
         needed = ground.newcomers.arrive(family)
+        if flood is not None and not flood.running:
+            raise LabError("the flood ended before its time")
     return {"initiations": needed, "mbits": mbits, **ground.memory()}
 
 
@@ -275,81 +271,3 @@ def in_short(result):
 
 def pace(sample):
     return f"{sample['mbits']} Mb/s" if sample["mbits"] else "all it can carry"
-
-
-# --- what follows from the samples ---
-
-def of_contestant(samples, name, trial):
-    return [one for one in samples if one["contestant"] == name and one["trial"] == trial
-            and "failure" not in one]
-
-
-def throughput_rows(samples, name, kinds):
-    """One row for each kind: medians, spread, and the ratio to `nowhere` and to `none`."""
-    found = of_contestant(samples, name, "throughput")
-    values = {kind: [one["figures"] for one in found if one["kind"] == kind] for kind in kinds}
-    medians = {kind: statistics.median(one["gbps"] for one in figures)
-               for kind, figures in values.items() if figures}
-    for kind, figures in values.items():
-        if not figures:
-            continue
-        gbps = [one["gbps"] for one in figures]
-        yield {"kind": kind, "median": medians[kind], "min": min(gbps), "max": max(gbps),
-               "rounds": len(gbps),
-               **{f"against_{base}": medians[kind] / medians[base] if medians.get(base) else None
-                  for base in ("nowhere", "none")},
-               **{what: statistics.median(one[what] for one in figures)
-                  for what in ("flood_kpps", "victim_cpu_percent", "flooder_cpu_percent")}}
-
-
-def cookieless(samples, name):
-    """(handshakes computed, cookies sent) a second, while floods have a valid mac1."""
-    windows = [one for one in of_contestant(samples, name, "throughput")
-               if one["kind"] in ("mac1", "sources", "sources6", "mac2")]
-    seconds = sum(one["figures"]["seconds"] for one in windows)
-    return [sum(one["counters"].get(f"dropped.{drop}", 0) for one in windows) / (seconds or 1)
-            for drop in ("bad_handshake", "cookie_sent")]
-
-
-def memory_growth(samples, name):
-    """kB at the end of the first round of floods and at the end of the last."""
-    found = of_contestant(samples, name, "throughput")
-    if not found:
-        return None
-    last = max(one["round"] for one in found)
-    first_end = max(one["VmRSS"] for one in found if one["round"] == 1)
-    last_end = max(one["VmRSS"] for one in found if one["round"] == last)
-    return {"first_round": first_end, "last_round": last_end}
-
-
-def verdicts(samples, name, wanted_ratio):
-    """(claim, what was seen, holds) for one contestant of ours."""
-    kinds = list(dict.fromkeys(one["kind"] for one in samples if one["trial"] == "throughput"))
-    for row in throughput_rows(samples, name, kinds):
-        if row["kind"] not in ("none", "nowhere") and row["against_nowhere"] is not None:
-            yield (f"throughput beside {row['kind']} >= {wanted_ratio:.0%} of beside nowhere",
-                   f"{row['against_nowhere']:.0%}", row["against_nowhere"] >= wanted_ratio)
-    for one in of_contestant(samples, name, "newcomers"):
-        yield (f"new peers within {INITIATIONS_MAX - 1} retries beside {one['kind']}, "
-               f"{pace(one)}, round {one['round']}", str(one["initiations"]),
-               all(needed is not None and needed <= INITIATIONS_MAX
-                   for needed in one["initiations"]))
-    computed, cookies = cookieless(samples, name)
-    if cookies:
-        yield (f"without a cookie at most {COOKIELESS_PER_S} handshakes a second are computed",
-               f"{computed:.0f}/s, and {cookies:.0f}/s are told to come with one",
-               computed <= COOKIELESS_PER_S)
-    for one in of_contestant(samples, name, "proven"):
-        if one["kind"] == "proven":
-            yield (f"at most {PER_SOURCE_PER_S}/s and {BURST} for each proven source",
-                   f"{one['granted']} of {one['granted_max']} for {one['proven']}",
-                   0 < one["granted"] <= one["granted_max"])
-        else:
-            yield (f"{one['proven']} proven sources cost at most {CAP_KB} kB",
-                   f"{one['VmHWM'] - one['before_kb']} kB",
-                   one["VmHWM"] - one["before_kb"] <= CAP_KB)
-    grown = memory_growth(samples, name)
-    if grown:
-        yield ("memory flat from the first round of floods to the last",
-               f"{grown['first_round']} to {grown['last_round']} kB",
-               grown["last_round"] - grown["first_round"] <= FLAT_KB)

@@ -8,6 +8,7 @@ from duel.__main__ import write
 from peers.build import ROOT
 
 RESULTS = ROOT / "build/load"
+HOLDS = {True: "holds", False: "MISSED", None: "not judged"}
 
 
 def document(kind, settings, **parts):

@@ -11,7 +11,6 @@ import json
 import os
 import random
 import re
-import statistics
 import subprocess
 import sys
 import threading
@@ -22,15 +21,14 @@ from lab import peers
 from lab.run import LabError, kill_group, wait_for
 from lab.traffic import IPERF_PORT, Pinger, iperf_server
 from lab.usage import kilobytes
-from load import books
+from load import books, turns
 from load.star import HERE, Star
+from load.verdicts_soak import STALL_S
 
-STALL_S, WATCH_S = 10.0, 10.0
+WATCH_S = 10.0
 CHAT_PORT, CHAT_RATE, CHAT_BYTES = 7000, 100, 400
 LOSS, REORDER = 0.01, 0.01
-FORGOTTEN_S, TCP_S, SILENCE_S = 2.0, 4, 2.0
-GROWTH_MAX_KB = 512
-FLAT_MINUTES_MIN = 5  # before that buffers are still touched for the first time
+SILENCE_S = 2.0
 QUIET = {"LOG_LEVEL": "info"}
 
 
@@ -116,29 +114,51 @@ def vital_signs(daemon):
             "threads": len(os.listdir(f"/proc/{daemon.pid}/task"))}
 
 
+class Handshakes:
+    """Of both ends of each path: the times of the latest one, as they were looked at."""
+
+    def __init__(self, star):
+        self.star = star
+        self.times = {}
+
+    def look(self):
+        hub = self.star.hub
+        of_hub = hub.wg.dump()
+        for spoke in self.star.spokes:
+            self.note(f"{hub.name} with {spoke.name}", of_hub.peer(spoke.key.public))
+            self.note(f"{spoke.name} with {hub.name}", spoke.wg.peer(hub.key.public))
+
+    def note(self, way, peer):
+        times = self.times.setdefault(way, set())
+        if peer.latest_handshake:  # none yet of a peer that has just come back
+            times.add(peer.latest_handshake)
+
+    def report(self):
+        now = time.time()
+        return [{"way": way, "handshakes": len(times), "age_s": round(now - max(times, default=0))}
+                for way, times in self.times.items()]
+
+
 class Events:
     """What happens to the star while it talks: one thing after the other, in a fixed order."""
 
     def __init__(self, star, seed, tcp):
-        self.star, self.random, self.tcp = star, random.Random(seed), tcp
-        self.done = {}
+        self.star, self.random, self.kinds = star, random.Random(seed), turns.kinds_of(tcp)
+        self.done, self.streams = {}, []
         self.order = 0
 
     def next(self):
-        kinds = [self.roam, self.forget, self.strangers] + ([self.stream] if self.tcp else [])
-        kind = kinds[self.order % len(kinds)]
-        spoke = self.star.spokes[self.order // len(kinds) % len(self.star.spokes)]
+        kind, spoke = turns.turn(self.order, self.kinds, self.star.spokes)
         self.order += 1
-        kind(spoke)
-        self.done[kind.__name__] = self.done.get(kind.__name__, 0) + 1
+        getattr(self, kind)(spoke)
+        self.done[kind] = self.done.get(kind, 0) + 1
 
     def roam(self, spoke):
-        # The one written by others keeps a source that is no longer an address.
-        self.star.roam(spoke if spoke.ours else self.star.spokes[0])
+        self.star.roam(turns.who_roams(spoke, self.star.spokes, lambda one: one.ours))
 
     def forget(self, spoke):
         self.star.forget(spoke)
-        time.sleep(FORGOTTEN_S)
+        time.sleep(turns.FORGOTTEN_S)
         self.star.remember(spoke)
 
     def strangers(self, _):
@@ -150,15 +170,25 @@ class Events:
 
     def stream(self, _):
         """TCP from spoke 2: super-packets there, runs to be joined at the hub."""
-        spoke, hub = self.star.spokes[1], self.star.hub
+        spoke, hub, said = self.star.spokes[1], self.star.hub, ""
         with iperf_server(hub.space, hub.inner):
             process, _ = spoke.space.popen(
-                ["iperf3", "-c", hub.inner, "-p", IPERF_PORT, "-t", TCP_S, "-b", "20M"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                ["iperf3", "-J", "-c", hub.inner, "-p", IPERF_PORT, "-t", turns.TCP_S, "-b", "20M"],
+                text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=TCP_S + 10)
+                said, _ = process.communicate(timeout=turns.TCP_S + turns.TCP_LATE_S)
             kill_group(process)
-            process.wait()
+            process.communicate()
+        self.streams.append(bytes_received(said))
+
+
+def bytes_received(said):
+    """Of iperf3's report; none when it has no end."""
+    try:
+        return json.loads(said)["end"]["sum_received"]["bytes"]
+    except (ValueError, KeyError):
+        return 0
 
 
 class Soak:
@@ -180,30 +210,34 @@ class Soak:
             echo.start()
         wait_for(lambda: all(echo.answered for echo in echoes), "a first answer everywhere", 20)
         chats, events = Chats(star), Events(star, options.seed, options.tcp)
+        self.handshakes = Handshakes(star)
         try:
             self.live(events, self.begin + options.minutes * 60)
             self.settle(star, chats, echoes)
         finally:
             for echo in echoes:
                 echo.stop()
-            self.found["events"] = events.done
+            self.found["events"], self.found["streams"] = events.done, events.streams
+            self.found["moved"] = {spoke.name: spoke.moved for spoke in star.spokes}
             self.found["echoes"] = [{"way": echo.name, "sent": echo.sent, "stalls": echo.stalls,
                                      "answered": echo.answered,
                                      "longest_s": round(echo.longest_s, 2)} for echo in echoes]
 
     def live(self, events, end):
-        """Watches every ten seconds; an event in between, so often that each comes a few times."""
-        pause = max(5.0, min(20.0, (end - time.monotonic()) / 16))
+        """Watches every ten seconds; an event in between."""
+        self.found["live_s"] = live_s = end - time.monotonic()
+        pause, last = turns.pause_s(live_s), end - live_s + turns.last_s(live_s)
         watch_at, event_at = time.monotonic(), time.monotonic() + pause
         while (now := time.monotonic()) < end:
             if now >= watch_at:
                 self.watch()
                 watch_at += WATCH_S
-            if now >= event_at and now < end - 2 * pause:
+            if event_at <= now < last:
                 events.next()
                 event_at = time.monotonic() + pause
             time.sleep(0.2)
         self.watch()
+        self.found["handshakes"] = self.handshakes.report()
 
     def watch(self):
         for member in self.star.members:
@@ -211,6 +245,7 @@ class Soak:
                 raise LabError(f"{member.name} ended")
             self.samples.append({"at": round(time.monotonic() - self.begin),
                                  "member": member.name, **vital_signs(member.daemon)})
+        self.handshakes.look()
         shown = ", ".join(f"{one['member'].partition('-')[0]} {one['rss']}"
                           for one in self.samples[-len(self.star.members):])
         if self.samples[-1]["at"] % 60 < WATCH_S:
@@ -226,9 +261,6 @@ class Soak:
         time.sleep(1)
         loose = [star.spokes[1]] if self.options.tcp else []
         self.found["books"], self.found["chats"] = books.closed(star, loose), talked
-        self.found["handshakes"] = {member.name: max(
-            (peer.latest_handshake for peer in member.wg.dump().peers), default=0)
-            for member in star.members}
 
     def attempt(self, lab):
         try:
@@ -251,41 +283,3 @@ def spokes(foreign):
         chosen.append((f"spoke-{foreign}", peers.debian_wireguard_go() if foreign == "debian-go"
                        else peers.by_name(foreign)))
     return chosen
-
-
-# --- what follows from what was seen ---
-
-def growth(samples, member):
-    """{sign: (in the third fifth of the run, in the last)}, of medians."""
-    own = [one for one in samples if one["member"] == member]
-    fifth = max(1, len(own) // 5)
-    early, late = own[2 * fifth:3 * fifth] or own[:1], own[-fifth:]
-    return {sign: tuple(round(statistics.median(one[sign] for one in part))
-                        for part in (early, late))
-            for sign in ("rss", "anonymous", "heap", "fds", "threads")}
-
-
-def verdicts(found, minutes):
-    """(claim, what was seen, holds); None for what is not judged."""
-    for echo in found.get("echoes", ()):
-        yield (f"no stall over {STALL_S:.0f} s, {echo['way']}",
-               f"longest {echo['longest_s']} s, {echo['answered']} of {echo['sent']} answered",
-               not echo["stalls"] and echo["answered"] > 0)
-    for member in dict.fromkeys(one["member"] for one in found["samples"]):
-        signs = growth(found["samples"], member)
-        seen = ", ".join(f"{sign} {early} to {late}" for sign, (early, late) in signs.items())
-        flat = all(signs[sign][1] - signs[sign][0] <= limit for sign, limit in (
-            ("rss", GROWTH_MAX_KB), ("anonymous", GROWTH_MAX_KB), ("heap", GROWTH_MAX_KB),
-            ("fds", 0), ("threads", 0)))
-        judged = is_ours(member) and minutes >= FLAT_MINUTES_MIN
-        yield f"memory, files and threads flat, {member}", seen, flat if judged else None
-    for line in found.get("books", {"members": ()})["members"]:
-        yield (f"every lost packet counted, {line['member']}",
-               f"read {line['read']}, written {line['written']}; not explained: "
-               f"{line['sending']} of those read, {line['taking']} of those sent to it",
-               line["balanced"])
-
-
-def is_ours(member):
-    return not member.startswith(("spoke-wireguard-go", "spoke-debian-go", "spoke-boringtun",
-                                  "spoke-gotatun"))

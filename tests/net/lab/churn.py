@@ -1,11 +1,12 @@
 """Everything that can be changed of a tunnel, changed while packets are in flight.
 
 A change leaves a tunnel that has to work again; each is undone or lasts as it says. Both ends know
-each other's endpoint afterwards.
+each other's endpoint afterwards. The traffic is there before each change, and comes back by itself.
 """
 
 import base64
 import os
+import pathlib
 import random
 
 from lab.pair import DEVICE
@@ -16,6 +17,8 @@ from lab.wgtool import Key, preshared_key
 MTUS = (68, 576, 1279, 1280, 9000, 65535)
 MTU = 1420
 RECOVERY_S = 30
+FLOWING_PACKETS = 50  # what our own pings between changes do not add up to
+SEGMENTS_PER_CHANGE = 10  # several hundred with the thread sanitizer; a single change may have none
 PORT = 5202  # not that of a run beside it
 SERVER = "while :; do iperf3 -s -1 -B {0} -p {1}; done"
 CLIENT = "while :; do iperf3 -c {0} -p {1} -t 5 -P 2 --connect-timeout 2000; sleep 0.2; done"
@@ -29,19 +32,49 @@ class Churn:
         self.random, self.changes = random.Random(seed), changes or CHANGES
         self.done = {}
         self.number, self.psk = 0, None
+        self.flows, self.at_first = {}, {}
         self.know_each_other()
 
     def begin_traffic(self):
-        """Echo requests as fast as they come back, and TCP in both directions."""
-        for end, other in ((self.left, self.right), (self.right, self.left)):
-            self._own(end, ["ping", "-q", "-f", other.inner4])
-            self._own(other, ["sh", "-c", SERVER.format(other.inner4, PORT)])
-            self._own(end, ["sh", "-c", CLIENT.format(other.inner4, PORT)])
+        """Echo requests as fast as they come back, and TCP in both directions.
 
-    def _own(self, end, argv):
+        An echo that finds no route or no answer is asked again 10 ms later, so they never end; a
+        TCP run that ends or breaks is followed by the next one.
+        """
+        for end, other in ((self.left, self.right), (self.right, self.left)):
+            self._own(f"ping on the {end.name}", end, ["ping", "-q", "-f", other.inner4])
+            self._own(f"servers on the {other.name}", other,
+                      ["sh", "-c", SERVER.format(other.inner4, PORT)])
+            self._own(f"clients on the {end.name}", end,
+                      ["sh", "-c", CLIENT.format(other.inner4, PORT)])
+        self.flowing(received, "traffic at first")
+        self.flowing(segments, "TCP at first")
+        self.at_first = {(count, end): count(end) for count in (received, segments)
+                         for end in (self.left, self.right)}
+
+    def _own(self, what, end, argv):
         with (self.pair.lab.directory / "traffic.log").open("a") as log:
             process, _ = end.space.popen(argv, stdout=log, stderr=log)
-        self.pair.lab.own(process)
+        self.flows[what] = self.pair.lab.own(process)
+
+    def flowing(self, count, what, before=None):
+        """Waits until each end got more by itself than what it had before, or has now."""
+        ends = (self.left, self.right)
+        before = before or [count(end) for end in ends]
+        for end, had in zip(ends, before):
+            wait_for(lambda: self.alive(what) and count(end) - had > FLOWING_PACKETS,
+                     f"{what} to reach the {end.name}", RECOVERY_S)
+
+    def carried(self, count):
+        """Since all of it flowed, of the end that got less."""
+        return min(count(end) - self.at_first[count, end] for end in (self.left, self.right))
+
+    def settle(self):
+        """When nothing changes any more: TCP was there meanwhile, and is now, maybe begun anew."""
+        if self.carried(segments) < SEGMENTS_PER_CHANGE * self.number:
+            raise LabError(f"TCP stood still: {self.carried(segments)} segments during "
+                           f"{self.number} changes")
+        self.flowing(segments, "TCP after all changes")
 
     def know_each_other(self, family=4):
         self.left.set_endpoint(self.right, family)
@@ -53,16 +86,22 @@ class Churn:
         self.number += 1
         self.alive("the change before")
         getattr(self, name)()
+        before = [received(end) for end in (self.left, self.right)]
         for end, other in ((self.left, self.right), (self.right, self.left)):
             # A single staged ping may be pushed out by the traffic: ask until one comes back.
             wait_for(lambda: self.alive(name) and reaches(end.space, other.inner4),
                      f"traffic after {name}", RECOVERY_S)
+        if self.flows:
+            self.flowing(received, f"traffic after {name}", before)
         self.done[name] = self.done.get(name, 0) + 1
 
     def alive(self, name):
         for end in (self.left, self.right):
             if not end.daemon.running:
                 raise LabError(f"the daemon on the {end.name} has ended after {name}")
+        for what, process in self.flows.items():
+            if process.poll() is not None:
+                raise LabError(f"{what} ended with {process.returncode} after {name}")
         return True
 
     def any_end(self):
@@ -158,6 +197,18 @@ class Churn:
         for end in (self.left, self.right):
             end.wg.show()
             end.wg.dump()
+
+
+def received(end):
+    """Packets that the tunnel gave to an end."""
+    return end.space.link_count(DEVICE, "rx_packets")
+
+
+def segments(end):
+    """TCP segments that came to an end: through the tunnel, as there are no others."""
+    lines = pathlib.Path(f"/proc/{end.space.pid}/net/snmp").read_text().splitlines()
+    names, numbers = (line.split() for line in lines if line.startswith("Tcp:"))
+    return int(numbers[names.index("InSegs")])
 
 
 CHANGES = ("link_flap", "outer_link_flap", "mtu", "port", "fwmark", "private_key",
