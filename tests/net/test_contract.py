@@ -102,6 +102,7 @@ def test_a_key_grows_old_in_sleep(lab, each_engine, slept_s, is_too_old):
     peer.receive_inner()
 
 
+# fault: boringtun-clock
 @pytest.mark.ours
 def test_a_clock_that_goes_back_stands_still(lab, each_engine):
     """The kernel never does that; some hypervisors were said to."""
@@ -202,6 +203,7 @@ def test_socket_left_by_a_killed_daemon_is_replaced(lab, ours):
     assert second.uapi.get().errno == 0
 
 
+# fault: key-files
 def test_socket_is_for_its_owner_only(solo):
     assert stat.S_IMODE(solo.socket_path.stat().st_mode) & 0o077 == 0
     assert stat.S_IMODE(solo.socket_path.parent.stat().st_mode) == 0o755
@@ -257,6 +259,7 @@ def test_cipher_and_its_self_test_are_named_in_the_log(lab, ours, name):
 BAD_NAMES = ["", ".", "..", "a/b", "with space", "tab\tname", "sixteen_letters_", "new\nline"]
 
 
+# fault: shell-text
 @pytest.mark.ours
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_bad_interface_name_is_refused_in_one_line(lab, ours, name):

@@ -4,6 +4,7 @@
           wg0 192.168.241.1                        inner 192.168.241.2, no TUN
 """
 
+import base64
 import contextlib
 import os
 import pathlib
@@ -18,6 +19,7 @@ import pytest
 from lab import peers
 from lab.counters import counters
 from lab.flood import flooded
+from lab.noise import LOW_ORDER
 from lab.peer import (COOKIE, DATA, INITIATION, RESPONSE, PythonPeer, is_echo_reply, open_cookie,
                       tai64n, with_macs, with_second_mac)
 from lab.python_end import DEVICE, FAR_INNER, PORT, InBothFamilies, WithPython
@@ -280,11 +282,23 @@ def test_initiation_of_a_stranger_is_not_answered(world):
     world.peer.initiate()
     assert answers(world)
 
-@pytest.mark.parametrize("point", [bytes(32), b"\1" + bytes(31),
-                                   b"\xec" + b"\xff" * 30 + b"\x7f"])
+@pytest.mark.parametrize("point", LOW_ORDER, ids=range(len(LOW_ORDER)))
 def test_initiation_with_an_ephemeral_of_low_order_is_not_answered(world, point):
     send_raw(world, world.peer.initiation(low_order=point)[0])
     assert world.peer.hears_nothing()
+    past_the_flood_gate()
+    world.peer.initiate()
+    assert answers(world)
+
+@pytest.mark.parametrize("point", LOW_ORDER, ids=range(len(LOW_ORDER)))
+def test_initiation_in_the_name_of_a_key_of_low_order_is_not_answered(world, point):
+    """What such a peer agrees on with anybody is zero: each can speak for it."""
+    public = base64.b64encode(point).decode()
+    world.wg.set(f"peer {public} allowed-ips 192.168.241.7/32")
+    send_raw(world, world.peer.initiation(static=point)[0])
+    assert world.peer.hears_nothing()
+    forged = world.wg.peer(public)
+    assert (forged.latest_handshake, forged.rx_bytes, forged.endpoint) == (0, 0, None)
     past_the_flood_gate()
     world.peer.initiate()
     assert answers(world)

@@ -63,28 +63,33 @@ def test_different_preshared_keys_let_nothing_pass(lab, ends):
     assert tunnel.left.wg.dump().peers[0].rx_bytes == 0
 
 
-def new_address_is_learnt(tunnel, mover, other):
+def new_address_is_learnt(tunnel, mover, other, family):
     """By data: no handshake comes between."""
     ours = tunnel.left if tunnel.left.daemon.implementation.name == OURS else tunnel.right
     ping(mover.space, other.inner4)
     before = ours.wg.dump().peers[0].latest_handshake
-    readdress(mover, 4)
+    readdress(mover, family)
     wait_for(lambda: reaches(mover.space, other.inner4), "traffic from the new address", timeout=20)
-    assert other.view(mover).endpoint == shown(NEW[4], mover.port)
+    assert other.view(mover).endpoint == shown(NEW[family], mover.port)
     wait_for(lambda: reaches(other.space, mover.inner4), "traffic to the new address", timeout=20)
     assert ours.wg.dump().peers[0].latest_handshake == before
 
 
-def test_ours_moves_and_the_other_end_follows(lab, far):
-    tunnel = Tunnel(lab, peers.under_test(), far)
-    new_address_is_learnt(tunnel, tunnel.left, tunnel.right)
+@pytest.mark.parametrize("family", [4, 6])
+def test_ours_moves_and_the_other_end_follows(lab, far, family):
+    tunnel = Tunnel(lab, peers.under_test(), far, outer=family)
+    new_address_is_learnt(tunnel, tunnel.left, tunnel.right, family)
+    tunnel.left.wg.set("listen-port 9997")
+    wait_for(lambda: reaches(tunnel.left.space, tunnel.right.inner4), "traffic from the new port")
+    assert tunnel.right.view(tunnel.left).endpoint == shown(NEW[family], 9997)
 
 
-def test_the_other_end_moves_and_ours_follows(lab, far):
+@pytest.mark.parametrize("family", [4, 6])
+def test_the_other_end_moves_and_ours_follows(lab, far, family):
     if far.name == "boringtun":  # a connected socket of it would keep the address it had
         far = far.with_options("--disable-connected-udp")
-    tunnel = Tunnel(lab, far, peers.under_test())
-    new_address_is_learnt(tunnel, tunnel.left, tunnel.right)
+    tunnel = Tunnel(lab, far, peers.under_test(), outer=family)
+    new_address_is_learnt(tunnel, tunnel.left, tunnel.right, family)
 
 
 def works_by_wg_quick(tunnel):

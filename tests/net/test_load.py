@@ -92,6 +92,7 @@ def test_timers_keep_time_beside_a_saturated_tunnel(pair, ours):
     assert 4 <= keepalives <= 6
 
 
+# fault: linux-flood
 def test_a_flood_of_initiations_does_not_stop_the_tunnel(pair):
     """Tens of thousands each second with a valid mac1: each would cost a handshake, were it not
     for the cookies. How much of the rate is left is what `./dev load flood` measures."""

@@ -112,6 +112,23 @@ def test_every_thread_is_in_the_sandbox_and_gains_nothing_by_exec(lab, each_engi
 
 @pytest.mark.injects
 @pytest.mark.parametrize("user", [[], ["--user=nobody"]], ids=["root", "nobody"])
+def test_in_the_background_it_has_no_more(lab, each_engine, user):
+    daemon = lab.daemon(lab.space("background"), each_engine.with_options(*user))
+    assert daemon.start_background().code == 0
+    for status in statuses(daemon):
+        assert capabilities(status, "Prm") == expected_capabilities()
+        assert capabilities(status, "Bnd") == set()
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        assert user == [] or status["Uid"].split() == [str(NOBODY.pw_uid)] * 4
+    assert limit(daemon, "Max core file size") == ["0", "0"]
+    daemon.stop()
+    daemon = lab.daemon(lab.space("background"), each_engine.with_options("--sandbox=off", *user))
+    assert daemon.start_background(env={"WGRING_SANDBOX": "off"}).code == 0
+    assert inject.call(daemon.pid, "prctl", PR_GET_DUMPABLE) == 0
+
+
+@pytest.mark.injects
+@pytest.mark.parametrize("user", [[], ["--user=nobody"]], ids=["root", "nobody"])
 def test_no_core_and_no_dump_and_no_new_rights_also_without_the_sandbox(lab, ours, user):
     daemon = start(lab, ours, "--sandbox=off", *user)
     assert limit(daemon, "Max core file size") == ["0", "0"]
@@ -198,7 +215,8 @@ def test_root_is_not_needed(lab, ours):
     assert not daemon.socket_path.exists()
 
 
-@pytest.fixture(params=[[], ["--user=nobody"]], ids=["root", "nobody"])
+@pytest.fixture(params=[[], ["--user=nobody"], ["--user=nobody", *SEVERAL]],
+                ids=["root", "nobody", "nobody, several"])
 def pair_of_few_rights(request, lab, each_engine):
     return Pair(lab, each_engine.with_options(*request.param), peers.under_test()).know_endpoint()
 
@@ -216,6 +234,8 @@ def test_port_mark_and_keys_can_still_be_changed(pair_of_few_rights):
     right.wg.set(f"peer {former.public} remove")
     right.add_peer(left)
     wait_for(lambda: reaches(left.space, right.inner4), "traffic under another key")
+    left.wg.set(f"peer {Key().public} allowed-ips 192.168.241.9/32")  # the map of prefixes
+    assert "refused" not in left.daemon.log
 
 
 def test_interface_is_followed_into_another_namespace(lab, each_engine):

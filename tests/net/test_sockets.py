@@ -234,6 +234,7 @@ def test_mark_survives_a_port_change_and_goes_with_zero(device):
     assert "fwmark" not in device.space.run("ss", "-Hlune").out
 
 
+# fault: TunnelVision
 @pytest.mark.parametrize("family", [4, 6])
 def test_marked_packets_obey_the_rules_for_the_mark(pair, family):
     """With the mark, the route to the peer is a blackhole: nothing may pass until it is gone."""
@@ -252,6 +253,7 @@ def test_marked_packets_obey_the_rules_for_the_mark(pair, family):
 
 # Link state and MTU (wireguard-go does not see a link go down on every kernel)
 
+# fault: wireguard-go-pool
 def test_link_down_and_up_at_once_leaves_a_tunnel_that_works(pair):
     for _ in range(10):
         pair.left.space.ip(f"link set {DEVICE} down")

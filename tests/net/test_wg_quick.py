@@ -103,6 +103,7 @@ def test_down_ends_the_daemon_and_removes_its_socket(world):
     assert DEVICE not in world.left.space.run("ip", "-o", "link").out
 
 
+# fault: CVE-2019-14899
 @pytest.mark.parametrize("allowed, answered", [("192.168.241.0/24", True), ("0.0.0.0/0", False)])
 def test_full_tunnel_keeps_who_is_on_the_link_from_the_inner_address(lab, ours, allowed, answered):
     """CVE-2019-14899. What is allowed less is not kept from him, by wg-quick."""

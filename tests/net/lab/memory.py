@@ -1,7 +1,23 @@
 """The image of a process, searched."""
 
-import contextlib
 import re
+
+from lab.run import LabError
+
+# Of the kernel, or of a ring: the process keeps nothing there by itself.
+NOT_OURS = ("[vvar]", "[vvar_vclock]", "[vsyscall]", "anon_inode:[io_uring]")
+
+
+def image_of(memory, first, last):
+    """All of a mapping: a read may be short."""
+    memory.seek(first)
+    image = bytearray()
+    while len(image) < last - first:
+        piece = memory.read(last - first - len(image))
+        if not piece:
+            raise LabError(f"{first:x}-{last:x}: {len(image)} bytes of it could be read")
+        image += piece
+    return image
 
 
 def places_in_memory(pid, wanted):
@@ -11,12 +27,10 @@ def places_in_memory(pid, wanted):
         for line in maps:
             fields = line.split()
             first, last = (int(word, 16) for word in fields[0].split("-"))
-            if fields[1].startswith("r") and fields[-1] not in ("[vvar]", "[vsyscall]"):
-                with contextlib.suppress(OSError, ValueError):
-                    memory.seek(first)
-                    image, at = memory.read(last - first), -1
-                    while (at := image.find(wanted, at + 1)) >= 0:
-                        found.append(f"{first + at:x} in {' '.join(fields[5:]) or fields[0]}")
+            if fields[1].startswith("r") and fields[-1] not in NOT_OURS:
+                image, at = image_of(memory, first, last), -1
+                while (at := image.find(wanted, at + 1)) >= 0:
+                    found.append(f"{first + at:x} in {' '.join(fields[5:]) or fields[0]}")
     return found
 
 

@@ -10,6 +10,12 @@ IDENTIFIER = b"WireGuard v1 zx2c4 Jason@zx2c4.com"
 LABEL_MAC1 = b"mac1----"
 LABEL_COOKIE = b"cookie--"
 BASE_POINT = (9).to_bytes(32, "little")
+# Those of netns.sh: all there are, with those that are equal to them modulo 2^255 - 19.
+LOW_ORDER = [
+    bytes(32), b"\1" + bytes(31),
+    bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+    bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+    *[bytes([first]) + b"\xff" * 30 + b"\x7f" for first in (0xec, 0xed, 0xee)]]
 
 
 def x25519(scalar, point):

@@ -119,18 +119,19 @@ class PythonPeer:
                 return message, address
         raise TimeoutError(f"no message of type {kind}")
 
-    def initiation(self, stamp=None, low_order=None):
-        """(message, what is needed to take its response). With a point of low order for its
-        ephemeral key all is as it should be for who takes the zeros that they agree on."""
+    def initiation(self, stamp=None, low_order=None, static=None):
+        """(message, what is needed to take its response). With points of low order for its
+        ephemeral key, or its static one, all is as it should be for who takes the zeros that they
+        agree on."""
         state, local_index = Symmetric(self.remote_public), os.urandom(4)
         ephemeral = self._ephemeral()
         public = low_order or x25519(ephemeral, BASE_POINT)
         agreed = bytes(32) if low_order else x25519(ephemeral, self.remote_public)
         state.mix_public(public)
-        static = state.seal(state.mix_key(agreed), self.public)
-        key = state.mix_key(x25519(self.private, self.remote_public))
+        sealed = state.seal(state.mix_key(agreed), static or self.public)
+        key = state.mix_key(bytes(32) if static else x25519(self.private, self.remote_public))
         stamp = state.seal(key, stamp or tai64n())
-        message = struct.pack("<I", INITIATION) + local_index + public + static + stamp
+        message = struct.pack("<I", INITIATION) + local_index + public + sealed + stamp
         return with_macs(message, self.remote_public), (state, ephemeral, local_index)
 
     def initiate(self, stamp=None):

@@ -85,6 +85,11 @@ class Talk:
             return [str(error)]
         return []
 
+    def begun_by_ours(self):
+        """Handshakes, in the log of the end that is ours."""
+        ours = self.pair.left if self.ours_began else self.pair.right
+        return ours.daemon.log.count("handshake initiated")
+
     def wait(self):
         """Until a little after the new keys are due."""
         if self.failure:
@@ -113,23 +118,25 @@ def inner_pid(pid):
 def names():
     ours = [f"ours-{engine}" for engine in peers.engines()]
     rust = [name for name in peers.foreign() if name in peers.CRATES]
-    return (ours + ["ours-to-go", "go-to-ours", "ours-to-debian-go"]
-            + [f"ours-to-{name}" for name in rust] + [f"{name}-to-ours" for name in rust])
+    pairs = [pair for other in ("go", *rust) for pair in (f"ours-to-{other}", f"{other}-to-ours")]
+    return [*ours, "ours-to-debian-go", *pairs, *(f"{pair}-psk" for pair in pairs)]
+
+
+def other_of(name):
+    """Who is not ours."""
+    if name == "debian-go":
+        return peers.debian_wireguard_go()
+    if name == "go":
+        return peers.current_wireguard_go() if peers.go_toolchain() else peers.debian_wireguard_go()
+    return peers.rust(name)
 
 
 def ends_of(name):
     """(left, right, with preshared key) of a talk."""
-    go = peers.current_wireguard_go() if peers.go_toolchain() else peers.debian_wireguard_go()
-    if name == "ours-to-debian-go":
-        return peers.under_test(), peers.debian_wireguard_go(), True
-    if name == "ours-to-go":
-        return peers.under_test(), go, False
-    if name == "go-to-ours":
-        return go, peers.under_test(), False
-    for crate in peers.CRATES:
-        if name == f"ours-to-{crate}":
-            return peers.under_test(), peers.rust(crate), True
-        if name == f"{crate}-to-ours":
-            return peers.rust(crate), peers.under_test(), True
-    engine = name.removeprefix("ours-")
-    return peers.under_test(engine), peers.under_test(engine), True
+    pair = name.removesuffix("-psk")
+    left, _, right = pair.partition("-to-")
+    if not right:
+        engine = pair.removeprefix("ours-")
+        return peers.under_test(engine), peers.under_test(engine), True
+    left, right = (peers.under_test() if end == "ours" else other_of(end) for end in (left, right))
+    return left, right, name.endswith("-psk")
