@@ -242,7 +242,7 @@ Result<Interface::Prepared> Interface::prepare(const SetRequest& request) {
       return std::unexpected(door.error());
     }
     prepared.sockets = std::move(*opened);
-  } else if (sockets_ != nullptr && fwmark != sockets_->fwmark()) {
+  } else if (sockets_ != nullptr && !sockets_->has_fwmark(fwmark)) {
     if (const Status marked = sockets_->set_fwmark(fwmark); !marked) {
       return std::unexpected(marked.error());
     }
@@ -265,6 +265,7 @@ void Interface::commit(const SetRequest& request, Prepared prepared) {
   if (prepared.sockets != nullptr) {
     listen_port_ = prepared.sockets->port();
     use_sockets(std::move(prepared.sockets));
+    tell_no_door();
   } else if (prepared.marked) {
     forget_sources();
   } else if (lacks_sockets()) {
@@ -284,6 +285,7 @@ void Interface::use_sockets(Sockets sockets) {
     });
   }
   sockets_.swap(sockets);
+  door_failed_ = false;
   shards_.door().set_sockets(sockets_.get());
 }
 
@@ -298,10 +300,17 @@ void Interface::open_door() noexcept {
   shards_.call_each([this](tun::ShardContext& context) {
     context.device.set_door(door_from(sockets_.get(), context.now.boottime));
   });
-  if (!opened) {
-    log_error("initiations have no sockets of their own until the port changes: {}",
+  const bool failed_before = std::exchange(door_failed_, !opened);
+  if (opened) {
+    tell_no_door();
+  } else if (!failed_before) {
+    log_error("initiations have no sockets of their own: {}; tried again until the link goes down",
               opened.error());
-  } else if (sockets_->door().empty()) {
+  }
+}
+
+void Interface::tell_no_door() const noexcept {
+  if (sockets_->door().empty()) {
     log_info("initiations have no sockets of their own, and a flood costs throughput: {}",
              sockets_->no_door());
   }
@@ -334,6 +343,11 @@ void Interface::retry_sockets() {
   if (lacks_sockets() && try_sockets()) {
     open_door();
     log_info("UDP sockets on port {}", listen_port_);
+  } else if (door_failed_) {
+    open_door();
+    if (!door_failed_) {
+      log_info("initiations have sockets of their own");
+    }
   }
 }
 

@@ -41,6 +41,8 @@ class Interface final : public ConfigTarget {
   [[nodiscard]] bool lacks_sockets() const noexcept {
     return link_ == Link::up && sockets_ == nullptr;
   }
+  // Also while the door could not be had, for what may pass.
+  [[nodiscard]] bool wants_retry() const noexcept { return lacks_sockets() || door_failed_; }
   void retry_sockets();
   void set_mtu(std::uint32_t mtu_bytes);
 
@@ -65,6 +67,7 @@ class Interface final : public ConfigTarget {
   void forget_sources();
   void use_sockets(Sockets sockets);
   void open_door() noexcept;
+  void tell_no_door() const noexcept;
   [[nodiscard]] Status try_sockets();
   void reopen_sockets();
   [[nodiscard]] bool reserve(const SetRequest& request);
@@ -81,6 +84,7 @@ class Interface final : public ConfigTarget {
   std::uint16_t listen_port_ = 0;  // 0: none chosen yet
   std::uint32_t fwmark_ = 0;
   std::uint64_t removals_ = 0;
+  bool door_failed_ = false;
 };
 
 }  // namespace wgring::daemon

@@ -61,7 +61,8 @@ LinkWatch::LinkWatch(asio::io_context& io, tun::TunDevice& device, LinkEvents ev
       readable_(io),
       writable_(io),
       ask_timer_(io),
-      route_timer_(io) {}
+      route_timer_(io),
+      hear_timer_(io) {}
 
 LinkWatch::~LinkWatch() {
   if (readable_.is_open()) {
@@ -90,13 +91,22 @@ void LinkWatch::start() {
 void LinkWatch::await_message() {
   readable_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const error_code& error) {
     if (!error && !gone_) {
-      read_messages();
+      read_messages() ? await_message() : await_message_later();
+    }
+  });
+}
+
+// What fails may fail again at once, and stays readable.
+void LinkWatch::await_message_later() {
+  hear_timer_.expires_after(ask_interval);
+  hear_timer_.async_wait([this](const error_code& error) {
+    if (!error && !gone_) {
       await_message();
     }
   });
 }
 
-void LinkWatch::read_messages() {
+bool LinkWatch::read_messages() {
   // Link messages with statistics and attributes of every kind take a few kilobytes.
   alignas(nlmsghdr) std::array<char, 32 * 1024> buffer;  // NOLINT: filled by the kernel
   const auto each = [](const nlmsghdr* message, void* at) {
@@ -110,15 +120,20 @@ void LinkWatch::read_messages() {
       if (errno == EAGAIN || errno == EINTR) {
         look_after_overrun();
         overrun_ = false;
-        return;
+        return true;
       }
-      overrun_ = true;  // whatever else it is, one of them may be lost
+      overrun_ = true;  // whatever it is, one of them may be lost
+      if (errno != ENOBUFS && errno != ENOSPC) {
+        look_after_overrun();
+        return false;
+      }
     } else {
       static_cast<void>(
           ::mnl_cb_run(buffer.data(), static_cast<std::size_t>(bytes), 0, 0, each, this));
     }
   }
   look_after_overrun();
+  return true;
 }
 
 // Messages were lost or cut: all may have changed. What waits is older than what is seen now, and
@@ -306,6 +321,7 @@ void LinkWatch::report_gone() {
     gone_ = true;
     ask_timer_.cancel();
     route_timer_.cancel();
+    hear_timer_.cancel();
     events_.on_gone();
   }
 }

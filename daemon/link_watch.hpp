@@ -38,14 +38,17 @@ class LinkWatch {
   LinkWatch& operator=(const LinkWatch&) = delete;
   ~LinkWatch();
 
-  // Subscribes, then reports the present state before it returns.
+  // Subscribes, then reports the present state before it returns, or when the kernel tells it:
+  // asked in vain, it is asked again in a second.
   void start();
   // Looks at the interface now: away from home a packet from it may tell of a change first.
   void ask();
 
  private:
   void await_message();
-  void read_messages();
+  void await_message_later();
+  // False: the socket failed.
+  [[nodiscard]] bool read_messages();
   void look_after_overrun();
   void on_message(const nlmsghdr& message);
   void on_old_message(const nlmsghdr& message);
@@ -67,6 +70,7 @@ class LinkWatch {
   boost::asio::posix::stream_descriptor writable_;  // of the TUN; open only while away and down
   boost::asio::steady_timer ask_timer_;
   boost::asio::steady_timer route_timer_;
+  boost::asio::steady_timer hear_timer_;
   bool route_change_pending_ = false;
   bool at_home_ = false;
   bool gone_ = false;

@@ -1,5 +1,6 @@
 #include "daemon/log.hpp"
 
+#include <array>
 #include <cstdlib>
 #include <exception>
 #include <memory>
@@ -7,12 +8,18 @@
 #include <string_view>
 
 #include <fmt/format.h>
+#include <net/if.h>
+#include <paths.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include "base/assert.hpp"
+#include "tun/fd.hpp"
 
 namespace wgring::daemon {
 namespace {
@@ -48,10 +55,32 @@ std::shared_ptr<spdlog::sinks::sink> make_sink(LogTarget target) {
   return std::make_shared<spdlog::sinks::stderr_sink_mt>();
 }
 
-// In the background stderr is /dev/null, and an end by abort() would leave no word. Not by spdlog:
-// it may be the one that failed.
+// --- the last words of a process in the background, where stderr is /dev/null ---
+
+std::array<char, IF_NAMESIZE> interface_of_last_words{};
+
+// By neither spdlog nor syslog(3): a lock may be held, and who reads may have stopped.
+template <typename... Arguments>
+void last_words(fmt::format_string<Arguments...> format, Arguments&&... arguments) noexcept {
+  constexpr int priority = LOG_DAEMON | LOG_CRIT;
+  std::array<char, 512> line{};
+  try {
+    const auto head = fmt::format_to_n(line.begin(), line.size(), "<{}>wgring[{}]: {}: ", priority,
+                                       ::getpid(), interface_of_last_words.data());
+    const auto room = static_cast<std::size_t>(line.end() - head.out);
+    const auto end = fmt::vformat_to_n(head.out, room, format, fmt::make_format_args(arguments...));
+    const tun::Fd log{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+    const sockaddr_un at{.sun_family = AF_UNIX, .sun_path = _PATH_LOG};
+    if (::connect(log.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0) {  // NOLINT
+      const auto bytes = static_cast<std::size_t>(end.out - line.begin());
+      static_cast<void>(::send(log.get(), line.data(), bytes, MSG_NOSIGNAL));
+    }
+  } catch (...) {  // NOLINT: nothing is left to be done
+  }
+}
+
 void report_assertion(const char* expression, const char* file, int line) noexcept {
-  ::syslog(LOG_CRIT, "assertion failed: %s (%s:%d)", expression, file, line);  // NOLINT: C's
+  last_words("assertion failed: {} ({}:{})", expression, file, line);
 }
 
 // std::exception alone has words for what it is.
@@ -60,11 +89,11 @@ void report_assertion(const char* expression, const char* file, int line) noexce
     if (const std::exception_ptr uncaught = std::current_exception()) {
       std::rethrow_exception(uncaught);
     }
-    ::syslog(LOG_CRIT, "std::terminate() without an exception");  // NOLINT: C's
+    last_words("std::terminate() without an exception");
   } catch (const std::exception& error) {
-    ::syslog(LOG_CRIT, "nobody caught: %s", error.what());  // NOLINT: C's
+    last_words("nobody caught: {}", error.what());
   } catch (...) {
-    ::syslog(LOG_CRIT, "nobody caught an exception without words");  // NOLINT: C's
+    last_words("nobody caught an exception without words");
   }
   std::abort();
 }
@@ -81,6 +110,7 @@ void open_log(LogTarget target, LogLevel level, const std::string& interface_nam
   logger->flush_on(spdlog::level::trace);
   spdlog::set_default_logger(std::move(logger));
   if (target == LogTarget::system) {
+    interface_name.copy(interface_of_last_words.data(), interface_of_last_words.size() - 1);
     report_assertions_to(report_assertion);
     std::set_terminate(report_uncaught);
   }

@@ -321,7 +321,7 @@ void Process::watch_socket_file() {
 
 // A port that was taken, or want of descriptors, may pass: who set the link up does not ask again.
 void Process::retry_sockets_later() {
-  if (!interface_->lacks_sockets()) {
+  if (!interface_->wants_retry()) {
     return;
   }
   sockets_timer_.expires_after(sockets_interval);

@@ -244,7 +244,10 @@ void Door::wait() noexcept {
   // A train stands for many.
   const auto batches = static_cast<int>(std::max<std::uint64_t>(1, turn_arrivals_ / receives_max));
   const int patience_ms = owes_a_look_ ? look_ms : beside_other ? flood_period_ms * batches : -1;
-  if (::poll(fds.data(), count, patience_ms) > 0 && fds[0].revents != 0) {
+  const int polled = ::poll(fds.data(), count, patience_ms);
+  if (polled < 0 && errno != EINTR) {
+    ::clock_nanosleep(CLOCK_MONOTONIC, 0, &flood_pause, nullptr);  // all are looked at meanwhile
+  } else if (polled > 0 && fds[0].revents != 0) {
     // Before the task is looked for: a later wake-up is then a new one.
     wake_.clear();
   }
@@ -375,7 +378,7 @@ void Door::note_arrivals(std::uint64_t count, bool more) noexcept {
   if (is_flood_ && now_.boottime - lines_drawn_ >= lines_last) {
     lines_drawn_ = now_.boottime;
     if (const Status drawn = group_->draw_lines(); !drawn) {
-      counters_.receive_errors.add(drawn.error().errno_value);  // all stay where they are
+      counters_.receive_errors.add(drawn.error().errno_value);
     }
   }
 }

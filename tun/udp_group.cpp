@@ -200,7 +200,7 @@ Status UdpGroup::grow(std::size_t count) {
 
 Result<UdpGroup> UdpGroup::open_shards(std::uint32_t shard_bits, noise::IndexMark mark,
                                        std::uint16_t port, std::uint32_t fwmark, ReceiveRuns runs) {
-  UdpGroup group(mark, runs);
+  UdpGroup group(mark, runs, fwmark);
   group.shard_count_ = std::size_t{1} << shard_bits;
   group.pairs_.reserve(group.shard_count_ + door_count);
   Result<UdpPair> first = UdpPair::open(port, fwmark, runs);
@@ -237,19 +237,29 @@ Result<UdpGroup> UdpGroup::open(std::uint32_t shard_bits, noise::IndexMark mark,
   return group;
 }
 
+bool UdpGroup::has_fwmark(std::uint32_t fwmark) const noexcept {
+  return fwmark_ == fwmark && std::ranges::all_of(pairs_, [fwmark](const UdpPair& pair) {
+           return pair.has_fwmark(fwmark);
+         });
+}
+
 Status UdpGroup::set_fwmark(std::uint32_t fwmark) noexcept {
-  const std::uint32_t before = this->fwmark();
   for (std::size_t i = 0; i < pairs_.size(); ++i) {
-    if (Status status = pairs_[i].set_fwmark(fwmark); !status) {
-      for (std::size_t done = 0; done < i; ++done) {
-        if (!pairs_[done].set_fwmark(before)) {  // what was allowed a moment ago
-          return fail(status.error().errno_value, "setsockopt(SO_MARK): half done");
-        }
-      }
-      return status;
+    if (const Status status = pairs_[i].set_fwmark(fwmark); !status) {
+      return take_back_fwmark(i, status.error());
     }
   }
+  fwmark_ = fwmark;
   return {};
+}
+
+// Each is tried: as few as can be are left with the other one.
+Status UdpGroup::take_back_fwmark(std::size_t count, const Error& why) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    static_cast<void>(pairs_[i].set_fwmark(fwmark_));  // what was allowed a moment ago
+  }
+  return has_fwmark(fwmark_) ? std::unexpected(why)
+                             : fail(why.errno_value, "setsockopt(SO_MARK): half done");
 }
 
 }  // namespace wgring::tun

@@ -52,20 +52,25 @@ class UdpGroup {
   // Where there is no door: why.
   [[nodiscard]] const Error& no_door() const noexcept { return no_door_; }
   [[nodiscard]] std::uint16_t port() const noexcept { return pairs_.front().port(); }
-  [[nodiscard]] std::uint32_t fwmark() const noexcept { return pairs_.front().fwmark(); }
-  // All or none.
+  [[nodiscard]] std::uint32_t fwmark() const noexcept { return fwmark_; }
+  // All have it; false for any, after a change that was half done.
+  [[nodiscard]] bool has_fwmark(std::uint32_t fwmark) const noexcept;
+  // All or, after an error, none, unless has_fwmark() says otherwise.
   [[nodiscard]] Status set_fwmark(std::uint32_t fwmark) noexcept;
 
  private:
-  UdpGroup(noise::IndexMark mark, ReceiveRuns runs) noexcept : mark_(mark), runs_(runs) {}
+  UdpGroup(noise::IndexMark mark, ReceiveRuns runs, std::uint32_t fwmark) noexcept
+      : mark_(mark), runs_(runs), fwmark_(fwmark) {}
   // How much may wait for the pair that is opened next.
   [[nodiscard]] int next_buffer_bytes() const noexcept;
   // To so many pairs.
   [[nodiscard]] Status grow(std::size_t count);
   [[nodiscard]] Status steer() const noexcept;
+  [[nodiscard]] Status take_back_fwmark(std::size_t count, const Error& why) noexcept;
 
   noise::IndexMark mark_;
   ReceiveRuns runs_;
+  std::uint32_t fwmark_;
   std::size_t shard_count_ = 0;
   Error no_door_{};
   std::vector<UdpPair> pairs_;  // of the shards, and those of the door

@@ -205,12 +205,14 @@ Status UdpPair::set_fwmark(std::uint32_t fwmark) noexcept {
       if (v4_) {
         // What was allowed a moment ago is set back.
         const Status undone = set_mark(v4_.get(), fwmark_);
+        half_marked_ = !undone;
         return undone ? status : fail(status.error().errno_value, "setsockopt(SO_MARK): half done");
       }
       return status;
     }
   }
   fwmark_ = fwmark;
+  half_marked_ = false;
   return {};
 }
 

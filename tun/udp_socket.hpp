@@ -39,7 +39,12 @@ class UdpPair {
   [[nodiscard]] int v6() const noexcept { return v6_.get(); }
   [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
   [[nodiscard]] std::uint32_t fwmark() const noexcept { return fwmark_; }
-  // Both sockets or, after an error, none. May be called while an engine uses the pair.
+  // Both sockets have it.
+  [[nodiscard]] bool has_fwmark(std::uint32_t fwmark) const noexcept {
+    return fwmark_ == fwmark && !half_marked_;
+  }
+  // Both sockets or, after an error, none, unless has_fwmark() says otherwise. May be called while
+  // an engine uses the pair.
   [[nodiscard]] Status set_fwmark(std::uint32_t fwmark) noexcept;
 
  private:
@@ -57,6 +62,7 @@ class UdpPair {
   Fd v4_;
   Fd v6_;
   std::uint16_t port_ = 0;
+  bool half_marked_ = false;  // v4 has another one
   std::uint32_t fwmark_ = 0;
 };
 

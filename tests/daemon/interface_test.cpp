@@ -1,4 +1,4 @@
-// Requests through the shard to a real Device; a socket pair stands in for TUN.
+// What a set, the link and the routes do to the Device and the sockets.
 #include "daemon/interface.hpp"
 
 #include <array>
@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
-#include <memory>
 #include <new>
 #include <span>
 #include <string>
@@ -14,28 +13,14 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/socket.h>
 
-#include "crypto/self_test.hpp"
-#include "daemon/uapi_parser.hpp"
 #include "tests/daemon/allocations.hpp"
+#include "tests/daemon/interface_fixture.hpp"
 #include "tests/sim/test_access.hpp"
-#include "tests/support/memory.hpp"
-#include "tun/entropy.hpp"
-#include "tun/fd.hpp"
 
 namespace wgring::daemon {
 namespace {
-
-std::uint32_t no_interface(std::string_view /*name*/) noexcept { return 0; }
-
-// The first byte is what shards are chosen by.
-std::string key_line(std::string_view key, std::uint32_t number) {
-  char digits[65];
-  std::snprintf(digits, sizeof digits, "%02x%062x", number & 0xff, number);
-  return std::string(key) + "=" + digits + "\n";
-}
 
 std::uint16_t free_port() {
   const auto pair = tun::UdpPair::open(0, 0);
@@ -66,75 +51,8 @@ ssize_t receive(int fd, int timeout_ms, std::span<char> into) {
   return -1;
 }
 
-// With one shard, and with two that share the peers.
-class InterfaceTest : public testing::TestWithParam<std::size_t> {
+class InterfaceTest : public InterfaceFixture {
  protected:
-  InterfaceTest() {
-    // Ports of its own: cases run beside each other. Who may not has those of the host.
-    static_cast<void>(::unshare(CLONE_NEWNET));
-    EXPECT_TRUE(crypto::initialise());
-    const Status started = start();
-    EXPECT_TRUE(started);
-  }
-
-  // Anew, without a peer and with the link down.
-  Status start() {
-    interface_.reset();
-    shards_.reset();
-    tuns_.clear();
-    std::vector<int> queues;
-    for (std::size_t i = 0; i < GetParam(); ++i) {
-      std::array<int, 2> ends{};
-      EXPECT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()),
-                0);
-      queues.push_back(ends[0]);
-      tuns_.emplace_back(ends[0]);
-      tuns_.emplace_back(ends[1]);
-    }
-    auto started = tun::Shards::start({.engine = tun::EngineKind::epoll,
-                                       .aead = &crypto::aead_boringssl(),
-                                       .memory = memory_.source(),
-                                       .entropy = tun::system_entropy()},
-                                      queues);
-    if (!started) {
-      return std::unexpected(started.error());
-    }
-    shards_ = std::move(*started);
-    interface_ = std::make_unique<Interface>(*shards_, tun::ReceiveRuns::on);
-    return {};
-  }
-
-  // The errno of the set; 0: applied.
-  int set(const std::string& body) {
-    UapiParser parser(no_interface);
-    const std::string text = "set=1\n" + body + "\n";
-    EXPECT_EQ(parser.feed(text).progress, UapiParser::Progress::complete);
-    EXPECT_EQ(parser.refusal(), nullptr);
-    const Status applied = interface_->apply(parser.take_set());
-    return applied ? 0 : applied.error().errno_value;
-  }
-  DeviceStatus device() {
-    DeviceStatus status;
-    interface_->read_device(status);
-    return status;
-  }
-  // "number:prefixes" of all peers, over as many pages as it takes.
-  std::string peers() {
-    std::string text;
-    PeerPage page;
-    std::uint64_t after_serial = 0;
-    do {
-      interface_->read_peers(after_serial, page);
-      for (std::size_t i = 0; i < page.peer_count; ++i) {
-        const noise::PeerStatus& peer = page.peers[i];
-        text += (text.empty() ? "" : " ") + std::to_string(load_be32(&peer.public_key[28])) + ":" +
-                std::to_string(peer.prefix_count);
-        after_serial = peer.serial;
-      }
-    } while (!page.last);
-    return text;
-  }
-
   // Applies a set that changes everything, again and again from the same state, with want of memory
   // at another place each time. If it was not applied, nothing was.
   struct Attempt {
@@ -174,11 +92,6 @@ class InterfaceTest : public testing::TestWithParam<std::size_t> {
     return body;
   }
   static constexpr std::uint32_t many = 300;
-
-  std::vector<tun::Fd> tuns_;  // socket pairs, both ends
-  test::TestMemory memory_;
-  std::unique_ptr<tun::Shards> shards_;
-  std::unique_ptr<Interface> interface_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Shards, InterfaceTest, testing::Values(1, 2));
@@ -366,6 +279,7 @@ TEST_P(InterfaceTest, PeersComeBackInOrderOverManyPages) {
   EXPECT_EQ(peers(), "7:0");
 }
 
+// fault: boringtun-configuration
 TEST_P(InterfaceTest, PeerWithMorePrefixesThanAVisitOrAPageTakes) {
   std::string body = key_line("public_key", 1) + "replace_allowed_ips=true\n";
   for (std::uint32_t i = 0; i < 5000; ++i) {

@@ -420,7 +420,7 @@ TYPED_TEST(RingErrorsTest, OfPolling) {
     for (int i = 0; i < 5; ++i) {
       this->turn(1ms);
     }
-    EXPECT_EQ(this->counters().receive_errors[classify_errno(error)] > 0, !is_again(error));
+    EXPECT_EQ(this->counters().tun_errors[classify_errno(error)] > 0, !is_again(error));
     if (!is_again(error)) {        // then no look is spared, and nothing waits for the ring
       this->expect_all_goes_on();  // and uses up what was asked for before
       this->expect_all_goes_on();

@@ -27,7 +27,10 @@ namespace wgring::tun::test {
 // Told by the thread whose calls fail; answers for the kernel on another.
 class FailingCall {
  public:
-  void fail_next(int error, int count) {
+  void fail_next(int error, int count) { fail_later(0, error, count); }
+  // After so many more that are made.
+  void fail_later(int passed, int error, int count) {
+    passed_ = passed;
     error_ = error;
     left_ = count;
   }
@@ -40,6 +43,8 @@ class FailingCall {
   void set_hook(std::function<void()> hook) { hook_ = std::move(hook); }
   // Times that are still to come.
   [[nodiscard]] int left() const { return left_; }
+  // What the latest that failed was asked; after a look at left().
+  [[nodiscard]] const seccomp_data& failed() const { return failed_; }
 
   // For the calling thread, for good. Returns the descriptor on which the kernel asks.
   [[nodiscard]] static Fd install(std::initializer_list<unsigned> calls) {
@@ -73,19 +78,22 @@ class FailingCall {
       }
       seccomp_notif_resp answer{};
       answer.id = question.id;
-      if (left_ > 0 && concerns(question.data)) {
-        left_ -= 1;
+      const bool is_meant = left_ > 0 && concerns(question.data);
+      std::atomic<int>& counted = passed_ > 0 ? passed_ : left_;
+      if (is_meant && &counted == &left_) {
         answer.error = -error_;
+        failed_ = question.data;
       } else {
         if (hook_) {
           hook_();
         }
         answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
       }
+      counted -= is_meant ? 1 : 0;
       // Work of a ring interrupted the call that waits for this: it is made again.
       if (!send(listener, answer)) {
         EXPECT_EQ(errno, ENOENT);
-        left_ += answer.error != 0 ? 1 : 0;
+        counted += is_meant ? 1 : 0;
       }
     }
   }
@@ -107,9 +115,11 @@ class FailingCall {
   }
 
   std::atomic<int> error_{0};
+  std::atomic<int> passed_{0};
   std::atomic<int> left_{0};
   std::atomic<int> only_call_{-1};
   std::atomic<int> only_fd_{-1};
+  seccomp_data failed_{};       // who sees in left_ that it failed sees this
   std::function<void()> hook_;  // set before the first call that is to see it
 };
 

@@ -51,7 +51,8 @@ struct EngineCounters {
   std::uint64_t tun_read = 0;
   std::uint64_t tun_written = 0;
   // Lost, each packet in one of these. The kernel's count, and those of what was cut or had no
-  // slot, are of receives, which may be trains; receive_errors is of calls.
+  // slot, are of receives, which may be trains; receive_errors is of calls, also of those that ask
+  // what came or has room, and tun_errors has failed polls as well: with these nothing is lost.
   std::uint64_t udp_truncated = 0;       // longer than a slot, or control messages cut
   std::uint64_t udp_no_buffer = 0;       // no slot free to receive into
   std::uint64_t udp_backlog_full = 0;    // the socket took nothing and the backlog was full

@@ -277,6 +277,9 @@ void UringEngine::complete(const io_uring_cqe& completion) noexcept {
       return complete_write(index, generation, result);
     case Kind::writable:
       finish(sockets_[index].writable, generation, result);
+      if (result < 0 && result != -ECANCELED) {
+        counters_.receive_errors.add(-result);  // it is tried
+      }
       sockets_[index].writable.done = false;
       sockets_[index].full = false;
       return;

@@ -290,7 +290,7 @@ void UringEngine::reap_tun(Inbox& inbox) noexcept {
   if (std::exchange(tun_.done, false)) {
     if (tun_polled_) {
       if (tun_.result < 0 && !is_retry(tun_.result)) {
-        counters_.receive_errors.add(-tun_.result);
+        counters_.tun_errors.add(-tun_.result);
       }
       tun_more_ = true;
     } else if (tun_.result >= 0) {
