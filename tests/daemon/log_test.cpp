@@ -56,7 +56,7 @@ class LastWords : public testing::Test {
     const sockaddr_un at{.sun_family = AF_UNIX, .sun_path = "/dev/log"};
     ASSERT_EQ(::bind(log_.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);  // NOLINT
   }
-  void TearDown() override { EXPECT_EQ(::umount("/dev"), 0); }
+  void TearDown() override { EXPECT_EQ(::umount2("/dev", MNT_DETACH), 0); }
   // Of the process that `end` ends.
   std::string of(void (*end)()) {
     EXPECT_EXIT(
