@@ -256,7 +256,7 @@ Status UdpGroup::set_fwmark(std::uint32_t fwmark) noexcept {
 // Each is tried: as few as can be are left with the other one.
 Status UdpGroup::take_back_fwmark(std::size_t count, const Error& why) noexcept {
   for (std::size_t i = 0; i < count; ++i) {
-    static_cast<void>(pairs_[i].set_fwmark(fwmark_));  // what was allowed a moment ago
+    [[maybe_unused]] const Status tried = pairs_[i].set_fwmark(fwmark_);  // allowed a moment ago
   }
   return has_fwmark(fwmark_) ? std::unexpected(why)
                              : fail(why.errno_value, "setsockopt(SO_MARK): half done");
