@@ -345,7 +345,7 @@ void Interface::retry_sockets() {
     log_info("UDP sockets on port {}", listen_port_);
   } else if (door_failed_) {
     open_door();
-    if (!door_failed_) {
+    if (!sockets_->door().empty()) {
       log_info("initiations have sockets of their own");
     }
   }

@@ -34,6 +34,8 @@ constexpr rlim_t descriptors_wanted = 4096;
 constexpr rlim_t sessions_min = 8;
 
 constexpr std::chrono::seconds sockets_interval{1};
+// While the door is tried, what strangers send is lost.
+constexpr std::chrono::seconds door_interval{10};
 
 std::uint32_t scope_of_interface(std::string_view name) noexcept {
   std::array<char, IF_NAMESIZE> terminated{};
@@ -324,7 +326,7 @@ void Process::retry_sockets_later() {
   if (!interface_->wants_retry()) {
     return;
   }
-  sockets_timer_.expires_after(sockets_interval);
+  sockets_timer_.expires_after(interface_->lacks_sockets() ? sockets_interval : door_interval);
   sockets_timer_.async_wait([this](const error_code& error) {
     if (!error) {
       interface_->retry_sockets();

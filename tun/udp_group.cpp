@@ -244,19 +244,21 @@ bool UdpGroup::has_fwmark(std::uint32_t fwmark) const noexcept {
 }
 
 Status UdpGroup::set_fwmark(std::uint32_t fwmark) noexcept {
-  for (std::size_t i = 0; i < pairs_.size(); ++i) {
-    if (const Status status = pairs_[i].set_fwmark(fwmark); !status) {
-      return take_back_fwmark(i, status.error());
+  for (UdpPair& pair : pairs_) {
+    if (const Status status = pair.set_fwmark(fwmark); !status) {
+      return take_back_fwmark(status.error());
     }
   }
   fwmark_ = fwmark;
   return {};
 }
 
-// Each is tried: as few as can be are left with the other one.
-Status UdpGroup::take_back_fwmark(std::size_t count, const Error& why) noexcept {
-  for (std::size_t i = 0; i < count; ++i) {
-    [[maybe_unused]] const Status tried = pairs_[i].set_fwmark(fwmark_);  // allowed a moment ago
+// Each that has another is tried: as few as can be are left with it.
+Status UdpGroup::take_back_fwmark(const Error& why) noexcept {
+  for (UdpPair& pair : pairs_) {
+    if (!pair.has_fwmark(fwmark_)) {
+      [[maybe_unused]] const Status tried = pair.set_fwmark(fwmark_);  // allowed a moment ago
+    }
   }
   return has_fwmark(fwmark_) ? std::unexpected(why)
                              : fail(why.errno_value, "setsockopt(SO_MARK): half done");

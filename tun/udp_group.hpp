@@ -66,7 +66,7 @@ class UdpGroup {
   // To so many pairs.
   [[nodiscard]] Status grow(std::size_t count);
   [[nodiscard]] Status steer() const noexcept;
-  [[nodiscard]] Status take_back_fwmark(std::size_t count, const Error& why) noexcept;
+  [[nodiscard]] Status take_back_fwmark(const Error& why) noexcept;
 
   noise::IndexMark mark_;
   ReceiveRuns runs_;

@@ -339,7 +339,7 @@ TEST_P(InterfaceErrorsTest, OfTheLinkComingUp) {
     } else if (!expect_works(port, mark)) {
       expect_told(told, "initiations have no sockets of their own", fault);
       EXPECT_EQ(set(sockets_at(other_port, mark)), 0);
-      EXPECT_TRUE(expect_works(other_port, mark)) << "until the port changes";
+      EXPECT_TRUE(expect_works(other_port, mark)) << "another port";
       EXPECT_EQ(set(sockets_at(port, mark)), 0);
     }
     interface_->set_link(Link::down);
@@ -397,8 +397,23 @@ TEST_P(InterfaceErrorsTest, OfTheDoorAreMendedByARetry) {
       .call = calls[0], .error = ENOBUFS, .after = static_cast<int>(2 * shards_->count())};
   EXPECT_TRUE(try_with(fault, [&] { interface_->set_link(Link::up); }).reached);
   EXPECT_FALSE(expect_works(port, mark));
+  EXPECT_TRUE(interface_->wants_retry());
   interface_->retry_sockets();
   EXPECT_TRUE(expect_works(port, mark));
+  EXPECT_FALSE(interface_->wants_retry());
+}
+
+// Such as pass, and then such as will not.
+TEST_P(InterfaceErrorsTest, OfTheDoorThatARetryFindsMissingAreTold) {
+  Fault fault{.call = calls[0], .error = ENOBUFS, .after = static_cast<int>(2 * shards_->count())};
+  EXPECT_TRUE(try_with(fault, [&] { interface_->set_link(Link::up); }).reached);
+  fault.error = EPERM;
+  fault.after = 0;
+  testing::internal::CaptureStderr();
+  EXPECT_TRUE(try_with(fault, [&] { interface_->retry_sockets(); }).reached);
+  expect_told(testing::internal::GetCapturedStderr(), "initiations have no sockets of their own",
+              fault);
+  EXPECT_FALSE(interface_->wants_retry());
 }
 
 }  // namespace

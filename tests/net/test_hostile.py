@@ -214,8 +214,8 @@ def test_where_the_door_does_not_open_strangers_are_heard_by_the_shard(world):
     world.peer.initiate()
     assert answers(world)
     resource.prlimit(world.daemon.pid, resource.RLIMIT_NOFILE, limits)
-    world.near.run("wg", "set", DEVICE, "listen-port", str(PORT + 1))  # with a door again
-    world.peer.remote = (world.peer.remote[0], PORT + 1)
+    wait_for(lambda: "initiations have sockets of their own" in world.daemon.log, "a door",
+             timeout=20)
     time.sleep(1.2)
     world.peer.initiate()
     expect_dropped_around_door(world)

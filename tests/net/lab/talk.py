@@ -21,7 +21,7 @@ class Talk:
     def __init__(self, directory):
         self.lab = Lab(directory)
         self.report = directory / "ping.txt"
-        self.failure, self.second = None, None
+        self.failure, self.second, self.begun_by_ours = None, None, None
         self._end = threading.Event()
         self._watch = threading.Thread(target=self._find_second, daemon=True)
 
@@ -66,9 +66,11 @@ class Talk:
                 return
         if self._end.wait(REKEY_AFTER_S - SPARE_S - 2 * SETTLE_S):
             return
+        before = self._begun_by_ours()
         with contextlib.suppress(LabError):
             self.second = wait_for(lambda: self._end.is_set() or self._later_than_first(),
                                    "a new handshake", timeout=3 * SPARE_S, pause=0.5)
+            self.begun_by_ours = self._begun_by_ours() - before
 
     def _later_than_first(self):
         now = self.handshake()
@@ -85,8 +87,8 @@ class Talk:
             return [str(error)]
         return []
 
-    def begun_by_ours(self):
-        """Handshakes, in the log of the end that is ours."""
+    def _begun_by_ours(self):
+        """Handshakes so far, in the log of the end that is ours."""
         ours = self.pair.left if self.ours_began else self.pair.right
         return ours.daemon.log.count("handshake initiated")
 
