@@ -110,6 +110,44 @@ class EngineErrorsTest : public EngineRig<E> {
     EXPECT_EQ(host.receive(), "written");
   }
 
+  // --- what comes of each error ---
+
+  void expect_sending_settled(const char* loopback, noise::Family family) {
+    const Peer peer(loopback);
+    this->with_each_error({SYS_sendmmsg}, [&](FailingCall& sendmmsg, int error) {
+      sendmmsg.fail_next(error, 1);
+      this->add_train({.remote = to_loopback(family, peer.port()), .source = {}}, {"1", "2"},
+                      this->pools_.trains());
+      this->submit();
+      EXPECT_EQ(sendmmsg.left(), 0);
+      this->turn(1ms);
+      const std::uint64_t lost = is_again(error) ? 0 : is_of_one_datagram(error) ? 1 : 2;
+      EXPECT_EQ(this->counters().send_errors[classify_errno(error)], lost);
+      EXPECT_EQ(this->counters().send_errors.sum(), lost);
+      EXPECT_EQ(this->counters().send_waits, error == EAGAIN ? 1U : 0U);
+      EXPECT_EQ(this->counters().udp_sent, 2 - lost);
+      for (std::uint64_t i = lost; i < 2; ++i) {
+        EXPECT_EQ(peer.receive(), std::to_string(i + 1));
+      }
+    });
+  }
+
+  void expect_receiving_settled(const char* loopback) {
+    const Peer peer(loopback);
+    constexpr std::uint32_t total = 100;  // more than any engine has lent to the kernel
+    this->with_each_error({SYS_recvmmsg}, [&](FailingCall& recvmmsg, int error) {
+      this->turn(1ms);
+      recvmmsg.fail_next(error, 1);
+      for (std::uint32_t i = 0; i < total; ++i) {
+        peer.send(loopback, this->pair_.port(), numbered(i));
+      }
+      EXPECT_TRUE(this->turn_until([&] { return this->got_udp_.size() == total; }));
+      EXPECT_EQ(recvmmsg.left(), 0);
+      EXPECT_EQ(this->counters().receive_errors[classify_errno(error)], is_again(error) ? 0U : 1U);
+      EXPECT_EQ(this->counters().receive_errors.sum(), is_again(error) ? 0U : 1U);
+    });
+  }
+
  private:
   static bool has(const std::vector<std::string>& all, const std::string& end) {
     return std::ranges::any_of(all, [&](const std::string& one) { return one.ends_with(end); });
@@ -131,40 +169,16 @@ class EngineErrorsTest : public EngineRig<E> {
 TYPED_TEST_SUITE(EngineErrorsTest, Engines, EngineNames);
 
 TYPED_TEST(EngineErrorsTest, OfSending) {
-  const Peer peer("127.0.0.1");
-  this->with_each_error({SYS_sendmmsg}, [&](FailingCall& sendmmsg, int error) {
-    sendmmsg.fail_next(error, 1);
-    this->add_train({.remote = to_loopback(noise::Family::v4, peer.port()), .source = {}},
-                    {"1", "2"}, this->pools_.trains());
-    this->submit();
-    EXPECT_EQ(sendmmsg.left(), 0);
-    this->turn(1ms);
-    const std::uint64_t lost = is_again(error) ? 0 : is_of_one_datagram(error) ? 1 : 2;
-    EXPECT_EQ(this->counters().send_errors[classify_errno(error)], lost);
-    EXPECT_EQ(this->counters().send_errors.sum(), lost);
-    EXPECT_EQ(this->counters().send_waits, error == EAGAIN ? 1U : 0U);
-    EXPECT_EQ(this->counters().udp_sent, 2 - lost);
-    for (std::uint64_t i = lost; i < 2; ++i) {
-      EXPECT_EQ(peer.receive(), std::to_string(i + 1));
-    }
-  });
+  this->expect_sending_settled("127.0.0.1", noise::Family::v4);
 }
 
-TYPED_TEST(EngineErrorsTest, OfReceiving) {
-  const Peer peer("127.0.0.1");
-  constexpr std::uint32_t total = 100;  // more than any engine has lent to the kernel
-  this->with_each_error({SYS_recvmmsg}, [&](FailingCall& recvmmsg, int error) {
-    this->turn(1ms);
-    recvmmsg.fail_next(error, 1);
-    for (std::uint32_t i = 0; i < total; ++i) {
-      peer.send("127.0.0.1", this->pair_.port(), numbered(i));
-    }
-    EXPECT_TRUE(this->turn_until([&] { return this->got_udp_.size() == total; }));
-    EXPECT_EQ(recvmmsg.left(), 0);
-    EXPECT_EQ(this->counters().receive_errors[classify_errno(error)], is_again(error) ? 0U : 1U);
-    EXPECT_EQ(this->counters().receive_errors.sum(), is_again(error) ? 0U : 1U);
-  });
+TYPED_TEST(EngineErrorsTest, OfSendingOverV6) {
+  this->expect_sending_settled("::1", noise::Family::v6);
 }
+
+TYPED_TEST(EngineErrorsTest, OfReceiving) { this->expect_receiving_settled("127.0.0.1"); }
+
+TYPED_TEST(EngineErrorsTest, OfReceivingOverV6) { this->expect_receiving_settled("::1"); }
 
 TYPED_TEST(EngineErrorsTest, OfReadingTun) {
   const Peer host("10.9.0.1");

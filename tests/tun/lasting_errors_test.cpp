@@ -1,5 +1,5 @@
-// Calls of the packet path that fail a thousand times in a row, and over IPv6: each time is
-// counted, no turn lasts, and what comes after that arrives. H64.
+// Calls of the packet path that fail a thousand times in a row: each time is counted, no turn
+// lasts, and what comes after that arrives. H64.
 #include <algorithm>
 #include <array>
 #include <string>
@@ -21,38 +21,37 @@ constexpr int times = 1000;
 // Not a loss: the call is made again.
 bool is_again(int error) { return error == EAGAIN; }
 
-template <typename E>
-class LastingErrors : public EngineRig<E> {
+class LastingErrorsTest : public EngineRig<EpollEngine> {
  protected:
   // Once with each error, each time with an engine that knows of none yet, on the thread whose
   // calls fail.
   template <typename Check>
   void with_each_error(unsigned call, Check check) {
-    this->engine_.reset();
+    engine_.reset();
     with_failing(call, [&](FailingCall& failing) {
       ASSERT_TRUE(deny(restricting_a_ring));
       for (const int error : errors) {
         SCOPED_TRACE(std::strerror(error));
-        this->got_udp_.clear();
-        this->got_tun_.clear();
-        this->open_engine();
-        this->engine_->set_sockets(&this->pair_);
+        got_udp_.clear();
+        got_tun_.clear();
+        open_engine();
+        engine_->set_sockets(&pair_);
         check(failing, error);
         EXPECT_EQ(failing.left(), 0);
         expect_all_goes_on();
-        EXPECT_FALSE(this->fatal_);
-        EXPECT_FALSE(this->gone_);
-        this->inbox_.clear();
-        this->engine_.reset();
+        EXPECT_FALSE(fatal_);
+        EXPECT_FALSE(gone_);
+        inbox_.clear();
+        engine_.reset();
       }
     });
   }
-  [[nodiscard]] const EngineCounters& counters() const { return this->engine_->counters(); }
+  [[nodiscard]] const EngineCounters& counters() const { return engine_->counters(); }
   // As it goes on turning; in none of the turns more often than that.
   void turn_until_over(const FailingCall& failing, int per_turn_max) {
     for (int turns = 0; failing.left() > 0 && turns < times; ++turns) {
       const int before = failing.left();
-      this->turn();
+      turn();
       EXPECT_GT(before - failing.left(), 0) << "a turn for nothing";
       EXPECT_LE(before - failing.left(), per_turn_max);
     }
@@ -64,22 +63,20 @@ class LastingErrors : public EngineRig<E> {
     for (const auto& [loopback, family] :
          {std::pair{"127.0.0.1", noise::Family::v4}, std::pair{"::1", noise::Family::v6}}) {
       const Peer peer(loopback);
-      this->got_udp_.clear();
-      peer.send(loopback, this->pair_.port(), "in");
-      this->add_datagram(to_loopback(family, peer.port()), "sent");
-      this->submit();
-      EXPECT_TRUE(this->turn_until([&] { return !this->got_udp_.empty(); }));
-      EXPECT_EQ(this->got_udp_.front(), "in");
+      got_udp_.clear();
+      peer.send(loopback, pair_.port(), "in");
+      add_datagram(to_loopback(family, peer.port()), "sent");
+      submit();
+      EXPECT_TRUE(turn_until([&] { return !got_udp_.empty(); }));
+      EXPECT_EQ(got_udp_.front(), "in");
       EXPECT_EQ(peer.receive(), "sent");
     }
-    this->got_tun_.clear();
+    got_tun_.clear();
     host.send("10.9.0.2", 9, "out");
-    EXPECT_TRUE(this->turn_until([&] { return !this->got_tun_.empty(); }));
-    EXPECT_TRUE(this->got_tun_.front().ends_with("out"));
+    EXPECT_TRUE(turn_until([&] { return !got_tun_.empty(); }));
+    EXPECT_TRUE(got_tun_.front().ends_with("out"));
   }
 };
-
-using LastingErrorsTest = LastingErrors<EpollEngine>;
 
 TEST_F(LastingErrorsTest, OfSending) {
   const Peer peer("127.0.0.1");
@@ -132,49 +129,6 @@ TEST_F(LastingErrorsTest, OfReadingTun) {
     EXPECT_EQ(counters().tun_errors[classify_errno(error)], is_again(error) ? 0U : times);
     EXPECT_EQ(counters().tun_errors.sum(), is_again(error) ? 0U : times);
     EXPECT_EQ(counters().tun_read, 1U);
-  });
-}
-
-// --- the same once, over IPv6 ---
-
-template <typename E>
-class V6ErrorsTest : public LastingErrors<E> {};
-TYPED_TEST_SUITE(V6ErrorsTest, Engines, EngineNames);
-
-TYPED_TEST(V6ErrorsTest, OfSending) {
-  const Peer peer("::1");
-  this->with_each_error(SYS_sendmmsg, [&](FailingCall& sendmmsg, int error) {
-    sendmmsg.fail_next(error, 1);
-    this->add_train({.remote = to_loopback(noise::Family::v6, peer.port()), .source = {}},
-                    {"1", "2"}, this->pools_.trains());
-    this->submit();
-    EXPECT_EQ(sendmmsg.left(), 0);
-    this->turn(1ms);
-    const bool spares_rest = error == EMSGSIZE || error == ENOBUFS;
-    const std::uint64_t lost = is_again(error) ? 0 : spares_rest ? 1 : 2;
-    EXPECT_EQ(this->counters().send_errors[classify_errno(error)], lost);
-    EXPECT_EQ(this->counters().send_errors.sum(), lost);
-    EXPECT_EQ(this->counters().send_waits, is_again(error) ? 1U : 0U);
-    EXPECT_EQ(this->counters().udp_sent, 2 - lost);
-    for (std::uint64_t i = lost; i < 2; ++i) {
-      EXPECT_EQ(peer.receive(), std::to_string(i + 1));
-    }
-  });
-}
-
-TYPED_TEST(V6ErrorsTest, OfReceiving) {
-  const Peer peer("::1");
-  constexpr std::uint32_t total = 100;  // more than any engine has lent to the kernel
-  this->with_each_error(SYS_recvmmsg, [&](FailingCall& recvmmsg, int error) {
-    this->turn(1ms);
-    recvmmsg.fail_next(error, 1);
-    for (std::uint32_t i = 0; i < total; ++i) {
-      peer.send("::1", this->pair_.port(), numbered(i));
-    }
-    EXPECT_TRUE(this->turn_until([&] { return this->got_udp_.size() == total; }));
-    EXPECT_EQ(recvmmsg.left(), 0);
-    EXPECT_EQ(this->counters().receive_errors[classify_errno(error)], is_again(error) ? 0U : 1U);
-    EXPECT_EQ(this->counters().receive_errors.sum(), is_again(error) ? 0U : 1U);
   });
 }
 
