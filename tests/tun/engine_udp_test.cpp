@@ -8,6 +8,7 @@
 
 #include "denied.hpp"
 #include "engine_rig.hpp"
+#include "one_processor.hpp"
 
 namespace wgring::tun::test {
 namespace {
@@ -270,7 +271,8 @@ TYPED_TEST(EngineUdpTest, RefusedDatagramsAreCountedAndOthersGoOn) {
 }
 
 TYPED_TEST(EngineUdpTest, ASlowSocketMakesABacklogThatKeepsOrder) {
-  this->run("tc qdisc add dev lo root tbf rate 80mbit burst 20000 limit 10000000");
+  const OneProcessor here;
+  this->run("tc qdisc add dev lo root tbf rate 20mbit burst 20000 limit 10000000");
   int small = 4096;
   ASSERT_EQ(::setsockopt(this->pair_.v4(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
   const Peer peer("127.0.0.1");
@@ -497,7 +499,8 @@ TYPED_TEST(EngineUdpTest, SocketsAreReplacedWhileReceivesAreInFlight) {
 }
 
 TYPED_TEST(EngineUdpTest, ABacklogLeavesByTheNewSockets) {
-  this->run("tc qdisc add dev lo root tbf rate 80mbit burst 20000 limit 10000000");
+  const OneProcessor here;
+  this->run("tc qdisc add dev lo root tbf rate 2mbit burst 20000 limit 10000000");
   int small = 4096;
   ASSERT_EQ(::setsockopt(this->pair_.v4(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
   const Peer peer("127.0.0.1");
