@@ -53,15 +53,19 @@ class DoorErrorsTest : public DoorTest {
     return false;
   }
   void flood_until_cookies() {
-    const Peer flooder("127.0.0.1");
     const std::uint64_t before = stats().drops[noise::Drop::cookie_sent];
-    EXPECT_TRUE(wait_for([&] {
+    EXPECT_TRUE(flood_until([&] { return stats().drops[noise::Drop::cookie_sent] > before; }));
+  }
+  template <typename Done>
+  bool flood_until(Done done) {
+    const Peer flooder("127.0.0.1");
+    return wait_for([&] {
       for (int i = 0; i < 200; ++i) {
         flooder.send("127.0.0.1", group->port(), next());
       }
       std::ignore = taken(1, 1ms);
-      return stats().drops[noise::Drop::cookie_sent] > before;
-    })) << "load";
+      return done();
+    });
   }
 
  private:
@@ -114,8 +118,8 @@ TEST_F(DoorErrorsTest, OfDrawingLines) {
   with_each_error(SYS_setsockopt, [&](FailingCall& setsockopt, int error) {
     setsockopt.restrict_to(SYS_setsockopt, group->of(0).v4());  // those of the test have it as well
     setsockopt.fail_next(error, 1);
-    flood_until_cookies();
-    EXPECT_TRUE(wait_for([&] { return setsockopt.left() == 0; }));
+    EXPECT_TRUE(flood_until([&] { return setsockopt.left() == 0; }));
+    EXPECT_TRUE(wait_for([&] { return stats().engine.receive_errors.sum() > 0; }));
     EXPECT_EQ(stats().engine.receive_errors[classify_errno(error)], 1U);
   });
 }
