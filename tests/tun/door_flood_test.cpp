@@ -146,12 +146,9 @@ TEST_F(DoorFloodTest, WhoStandsStillWithTheDoorIsLifted) {
   for (Inlet& each : inlets) {
     each.set_data_until(Instant::max());
   }
-  std::uint32_t number = 0;
   const auto until_policy = [&](int policy) {
     return wait_for([&] {
-      for (int i = 0; i < 200; ++i) {
-        peer.send("127.0.0.1", group->port(), initiation(number++));
-      }
+      flood_from(peer);
       return policy_of("wgring-flood") == policy;
     });
   };
@@ -161,11 +158,10 @@ TEST_F(DoorFloodTest, WhoStandsStillWithTheDoorIsLifted) {
 
 TEST_F(DoorFloodTest, CallsAreServedWhileAFloodIsReadBesideData) {
   inlet.set_data_until(Instant::max());
-  const std::uint16_t port = group->port();
   const std::jthread flooding([&](const std::stop_token& stop) {
     const Peer peer("127.0.0.1");
-    for (std::uint32_t number = 0; !stop.stop_requested(); ++number) {
-      peer.send("127.0.0.1", port, initiation(number));
+    while (!stop.stop_requested()) {
+      flood_from(peer);
     }
   });
   EXPECT_TRUE(wait_for([&] { return stats().engine.strangers_received > 20'000; }));
@@ -175,11 +171,10 @@ TEST_F(DoorFloodTest, CallsAreServedWhileAFloodIsReadBesideData) {
 void DoorFloodTest::begin_flood() {
   inlet.set_data_until(Instant::max());
   const Peer peer("127.0.0.1");
+  ASSERT_TRUE(wait_for([] { return neither_wakes(); }));  // it sleeps for the first time
   const int before = sleeps_of("wgring-flood");
   ASSERT_TRUE(wait_for([&] {
-    for (std::uint32_t number = 0; number < 500; ++number) {
-      peer.send("127.0.0.1", group->port(), initiation(number));
-    }
+    flood_from(peer);
     return sleeps_of("wgring-flood") > before;
   }));
 }

@@ -173,7 +173,7 @@ class EngineRig : public SpaceTest {
     }
   }
   template <typename Condition>
-  [[nodiscard]] bool turn_until(Condition condition, int turns_max = 20'000) {
+  [[nodiscard]] bool turn_until(Condition condition, int turns_max = 1'000'000) {
     const Instant end = read_clock().boottime + std::chrono::seconds{20};
     for (int i = 0; i < turns_max && read_clock().boottime < end; ++i) {
       if (condition()) {

@@ -301,7 +301,7 @@ TYPED_TEST(EngineUdpTest, ASlowSocketMakesABacklogThatKeepsOrder) {
 }
 
 TYPED_TEST(EngineUdpTest, BeyondTheBacklogDatagramsAreDroppedAndCounted) {
-  this->run("tc qdisc add dev lo root tbf rate 8kbit burst 2000 limit 10000000");
+  this->run("tc qdisc add dev lo root tbf rate 800bit burst 2000 limit 10000000");
   int small = 4096;
   ASSERT_EQ(::setsockopt(this->pair_.v4(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
   const Peer peer("127.0.0.1");

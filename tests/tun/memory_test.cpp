@@ -188,8 +188,7 @@ TEST(Alarm, FiresAtTheDeadlineAndNotBefore) {
   ASSERT_TRUE(alarm.open());
   const Instant deadline = read_clock().boottime + 30ms;
   alarm.set(deadline);
-  EXPECT_FALSE(is_readable(alarm.fd()));
-  ASSERT_TRUE(is_readable(alarm.fd(), 2000));
+  ASSERT_TRUE(is_readable(alarm.fd(), 20'000));
   EXPECT_GE(read_clock().boottime, deadline);
   alarm.clear();
   EXPECT_FALSE(is_readable(alarm.fd()));
@@ -203,13 +202,13 @@ TEST(Alarm, TheNearestDeadlineCounts) {
   alarm.set(start + 1h);
   alarm.set(start + 10ms);
   alarm.set(start + 2h);  // farther: the armed one may fire early
-  ASSERT_TRUE(is_readable(alarm.fd(), 2000));
+  ASSERT_TRUE(is_readable(alarm.fd(), 20'000));
   alarm.clear();
   alarm.set(start + 1h);
   EXPECT_FALSE(is_readable(alarm.fd(), 20));
   // Long past is due at once.
   alarm.set(Instant{});
-  EXPECT_TRUE(is_readable(alarm.fd(), 2000));
+  EXPECT_TRUE(is_readable(alarm.fd(), 20'000));
 }
 
 // fault: FreeBSD-EN-24-06

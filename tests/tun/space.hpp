@@ -138,7 +138,7 @@ class Peer {
     ASSERT_EQ(sent, static_cast<ssize_t>(text.size())) << std::strerror(errno);
   }
   // The next datagram; empty after `timeout_ms` without one.
-  [[nodiscard]] std::string receive(int timeout_ms = 2000) const {
+  [[nodiscard]] std::string receive(int timeout_ms = 20'000) const {
     return receive_within(timeout_ms, fd());
   }
 

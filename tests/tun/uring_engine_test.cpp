@@ -305,7 +305,7 @@ class UringOnTerminalTest : public EngineRig<UringEngine> {
   [[nodiscard]] std::string read_program(std::size_t bytes) const {
     std::string text;
     pollfd ready{.fd = program_.get(), .events = POLLIN, .revents = 0};
-    while (text.size() < bytes && ::poll(&ready, 1, 2000) == 1) {
+    while (text.size() < bytes && ::poll(&ready, 1, 20'000) == 1) {
       std::array<char, 32> part{};
       const ssize_t count = ::read(program_.get(), part.data(), part.size());
       text.append(part.data(), count > 0 ? static_cast<std::size_t>(count) : 0);
