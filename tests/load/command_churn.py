@@ -55,7 +55,7 @@ class Variant:
             lab = Lab(directory)
             try:
                 try:
-                    self.changes(lab, begin + self.seconds)
+                    self.changes(lab)
                 except (LabError, AssertionError, OSError) as error:
                     self.failure = f"{error}\n{complaints(lab)}\n{lab.logs()}"
             finally:
@@ -67,11 +67,12 @@ class Variant:
         self.say(f"{self.name}: {self.total} changes in {self.passed:.0f} s"
                  + (f", FAILED: {self.failure}" if self.failure else ""))
 
-    def changes(self, lab, until):
+    def changes(self, lab):
         pair = Pair(lab, self.implementation, self.implementation).know_endpoint()
         ping(pair.left.space, pair.right.inner4, wait=5)
         self.churn = Churn(pair, self.options.seed, self.options.changes)
         self.churn.begin_traffic()
+        until = time.monotonic() + self.seconds
         while time.monotonic() < until:
             self.churn.one()
         if not self.churn.done:

@@ -4,6 +4,7 @@ in the log, counted, and asleep when nothing happens.
     left  === tunnel ===  right
 """
 
+import contextlib
 import pathlib
 import re
 import socket
@@ -47,12 +48,15 @@ def numbered_flow(pair, seconds):
         receiver.settimeout(1)
         sender.connect((pair.right.inner4, PORT))
 
+        sent_all = threading.Event()
+
         def take():
-            try:
-                while True:
-                    arrived.append(struct.unpack("!Q", receiver.recv(2048)[:8])[0])
-            except TimeoutError:
-                pass
+            is_over = False
+            while not is_over:
+                is_over = sent_all.is_set()  # and then some silence
+                with contextlib.suppress(TimeoutError):
+                    while True:
+                        arrived.append(struct.unpack("!Q", receiver.recv(2048)[:8])[0])
 
         thread = threading.Thread(target=take)
         thread.start()
@@ -61,6 +65,7 @@ def numbered_flow(pair, seconds):
             for _ in range(64):
                 sender.send(struct.pack("!Q", number) + bytes(1300))
                 number += 1
+        sent_all.set()
         thread.join()
     return arrived
 

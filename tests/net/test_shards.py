@@ -160,13 +160,16 @@ def sending_both_ways(pair, port, seconds):
     ends, arrived = [], [[], []]
 
     def take(number):
-        with contextlib.suppress(TimeoutError):
-            while True:
-                arrived[number].append(struct.unpack("!Q", ends[number].recv(2048)[:8])[0])
+        is_over = False
+        while not is_over:
+            is_over = not any(giver.is_alive() for giver in givers)  # and then some silence
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    arrived[number].append(struct.unpack("!Q", ends[number].recv(2048)[:8])[0])
 
     def give(number):
         deadline, count = time.monotonic() + seconds, 0
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline or count < 256:
             for _ in range(64):
                 ends[number].send(struct.pack("!Q", count) + bytes(100))
                 count += 1
@@ -180,11 +183,11 @@ def sending_both_ways(pair, port, seconds):
             ends[-1].bind((end.inner4, port))
         for number, other in enumerate((pair.right, pair.left)):
             ends[number].connect((other.inner4, port))
-        threads = [threading.Thread(target=work, args=(number,))
-                   for number in range(2) for work in (take, give)]
-        for thread in threads:
+        givers, takers = ([threading.Thread(target=work, args=(number,)) for number in range(2)]
+                          for work in (give, take))
+        for thread in givers + takers:
             thread.start()
-        for thread in threads:
+        for thread in givers + takers:
             thread.join()
     return arrived
 
@@ -285,8 +288,8 @@ def test_the_end_of_one_thread_is_the_end_of_all(lab, ours, thread):  # H74
     """No interface stays that answers and moves nothing, or only the packets of some peers."""
     space = lab.space("solo")
     daemon = lab.daemon(space, ours.with_options("--shards=2", "--lanes=1"), DEVICE).start()
-    task = next(task for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir()
-                if (task / "comm").read_text().strip() == thread)
+    task, *_ = wait_for(lambda: [task for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir()
+                                 if (task / "comm").read_text().strip() == thread], thread)
     inject.fault(int(task.name))
     assert inject.ended_by(daemon.wait_end()) == "SIGSEGV"
     wait_for(lambda: space.run("ip", "link", "show", DEVICE, check=False).code != 0, "no link")

@@ -168,12 +168,13 @@ def test_tcp_both_ways_at_once(meet, each_engine, inner):
 def test_keepalives_of_each_end_reach_the_other(tunnel):
     ours, kernel = tunnel.ours, tunnel.kernel
     for end, other in ((ours, kernel), (kernel, ours)):
-        before = tunnel.quiet_transfer()
+        before, begin = tunnel.quiet_transfer(), time.monotonic()
         end.wg.set(f"peer {other.key.public} persistent-keepalive 1")
         time.sleep(2.5)
         end.wg.set(f"peer {other.key.public} persistent-keepalive off")
+        passed_s = time.monotonic() - begin
         counted = (sum(tunnel.quiet_transfer()) - sum(before)) / KEEPALIVE
-        assert counted in (2, 3, 4, 5)  # the first at once; a busy machine sleeps for longer
+        assert 2 <= counted <= passed_s + 2  # the first at once
 
 
 # --- change ---
@@ -219,7 +220,7 @@ def test_sessions_that_one_end_forgot_are_replaced(tunnel):
         end.space.ip(f"link set {DEVICE} up")
         end.space.address(DEVICE, f"{end.inner6}/64")  # went with the link
         end.ping(other.inner4)
-        assert end.view(other).latest_handshake > before
+        wait_for(lambda: end.view(other).latest_handshake > before, "a new handshake")
         other.ping(end.inner6)
 
 

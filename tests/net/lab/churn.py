@@ -18,7 +18,7 @@ MTUS = (68, 576, 1279, 1280, 9000, 65535)
 MTU = 1420
 RECOVERY_S = 30
 FLOWING_PACKETS = 50  # what our own pings between changes do not add up to
-SEGMENTS_PER_CHANGE = 10  # several hundred with the thread sanitizer; a single change may have none
+SEGMENTS_PER_CHANGE = 10  # on average; most have several hundred
 PORT = 5202  # not that of a run beside it
 SERVER = "while :; do iperf3 -s -1 -B {0} -p {1}; done"
 CLIENT = "while :; do iperf3 -c {0} -p {1} -t 5 -P 2 --connect-timeout 2000; sleep 0.2; done"
@@ -70,10 +70,7 @@ class Churn:
         return min(count(end) - self.at_first[count, end] for end in (self.left, self.right))
 
     def settle(self):
-        """When nothing changes any more: TCP was there meanwhile, and is now, maybe begun anew."""
-        if self.carried(segments) < SEGMENTS_PER_CHANGE * self.number:
-            raise LabError(f"TCP stood still: {self.carried(segments)} segments during "
-                           f"{self.number} changes")
+        """When nothing changes any more: TCP is there, maybe begun anew."""
         self.flowing(segments, "TCP after all changes")
 
     def know_each_other(self, family=4):
@@ -89,10 +86,13 @@ class Churn:
         before = [received(end) for end in (self.left, self.right)]
         for end, other in ((self.left, self.right), (self.right, self.left)):
             # A single staged ping may be pushed out by the traffic: ask until one comes back.
-            wait_for(lambda: self.alive(name) and reaches(end.space, other.inner4),
+            wait_for(lambda: self.alive(name) and reaches(end.space, other.inner4, wait=5),
                      f"traffic after {name}", RECOVERY_S)
         if self.flows:
             self.flowing(received, f"traffic after {name}", before)
+            wait_for(lambda: self.alive(name) and
+                     self.carried(segments) >= SEGMENTS_PER_CHANGE * self.number,
+                     f"TCP not to stand still after {name}", RECOVERY_S)
         self.done[name] = self.done.get(name, 0) + 1
 
     def alive(self, name):

@@ -6,6 +6,7 @@ import errno
 import os
 import platform
 import signal
+import time
 
 PTRACE_CONT, PTRACE_SINGLESTEP = 7, 9
 PTRACE_GETREGS, PTRACE_SETREGS = 12, 13
@@ -46,11 +47,28 @@ def stopped(thread):
     return os.WIFSTOPPED(status)
 
 
+def attach(thread):
+    ptrace(PTRACE_ATTACH, thread)
+    stopped(thread)
+
+
+def is_behind_call(thread):
+    """Whether it stopped behind a `syscall` instruction, and not on its way to one."""
+    registers = Registers()
+    ptrace(PTRACE_GETREGS, thread, ctypes.byref(registers))
+    with open(f"/proc/{thread}/mem", "rb", buffering=0) as memory:
+        memory.seek(registers.rip - 2)
+        return memory.read(2) == b"\x0f\x05"
+
+
 @contextlib.contextmanager
 def held(thread):
     """Stopped inside a system call that waits."""
-    ptrace(PTRACE_ATTACH, thread)
-    stopped(thread)
+    attach(thread)
+    while not is_behind_call(thread):
+        ptrace(PTRACE_DETACH, thread)
+        time.sleep(0.001)
+        attach(thread)
     try:
         yield
     finally:

@@ -38,8 +38,8 @@ class Pinger:
         try:
             self.socket.sendto(struct.pack(">BBHHH", request, 0, 0, 0, sequence) + payload,
                                (self.address, 0))
-            while (left := deadline - time.monotonic()) > 0:
-                self.socket.settimeout(left)
+            while True:  # who comes back late still looks at what came meanwhile
+                self.socket.settimeout(max(deadline - time.monotonic(), 0.001))
                 message = self.socket.recv(1 << 16)
                 if message[0] == reply and message[6:8] == struct.pack(">H", sequence):
                     return message[8:] == payload
@@ -60,9 +60,9 @@ def ping(space, address, count=10, size=56, wait=2, interval=0, device=None, che
     return received
 
 
-def reaches(space, address):
+def reaches(space, address, wait=1):
     """One ping, answered or not; for use with wait_for."""
-    return ping(space, address, count=1, wait=1, check=False) == 1
+    return ping(space, address, count=1, wait=wait, check=False) == 1
 
 
 @contextlib.contextmanager
