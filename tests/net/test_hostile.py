@@ -330,7 +330,7 @@ def test_a_flood_of_cookie_replies_disturbs_no_session(met):
     index = struct.pack("<I", met.peer.session.remote_index)
     for number in range(20_000):
         send_raw(met, b"\3\0\0\0" + (index if number % 2 else b"\1\2\3\4") + os.urandom(56))
-    wait_for(lambda: answers_in_time(met), "an answer behind the flood")
+    wait_for(lambda: answers_in_time(met), "an answer behind the flood", timeout=30)
     assert met.view().endpoint == "10.0.0.2:1002"
     if not peers.STANDIN:
         wait_for(lambda: counters(met.daemon)["dropped.bad_cookie_reply"] > 1000, "them to count")

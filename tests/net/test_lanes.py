@@ -4,7 +4,6 @@ in the log, counted, and asleep when nothing happens.
     left  === tunnel ===  right
 """
 
-import contextlib
 import pathlib
 import re
 import socket
@@ -35,6 +34,17 @@ def lane_threads(daemon):
     return times
 
 
+def take_numbers(receiver, arrived, is_all_sent):
+    """Appends the numbers that come, until all is sent and the socket's time passes in silence."""
+    while True:
+        is_over = is_all_sent()
+        try:
+            arrived.append(struct.unpack("!Q", receiver.recv(2048)[:8])[0])
+        except TimeoutError:
+            if is_over:
+                return
+
+
 def numbered_flow(pair, seconds):
     """Datagrams of one flow, as fast as they go; the numbers that arrived, in order of arrival."""
     with pair.right.space.entered():
@@ -48,25 +58,18 @@ def numbered_flow(pair, seconds):
         receiver.settimeout(1)
         sender.connect((pair.right.inner4, PORT))
 
-        sent_all = threading.Event()
-
-        def take():
-            is_over = False
-            while not is_over:
-                is_over = sent_all.is_set()  # and then some silence
-                with contextlib.suppress(TimeoutError):
-                    while True:
-                        arrived.append(struct.unpack("!Q", receiver.recv(2048)[:8])[0])
-
-        thread = threading.Thread(target=take)
+        all_sent = threading.Event()
+        thread = threading.Thread(target=take_numbers, args=(receiver, arrived, all_sent.is_set))
         thread.start()
         deadline, number = time.monotonic() + seconds, 0
-        while time.monotonic() < deadline:
-            for _ in range(64):
-                sender.send(struct.pack("!Q", number) + bytes(1300))
-                number += 1
-        sent_all.set()
-        thread.join()
+        try:
+            while time.monotonic() < deadline:
+                for _ in range(64):
+                    sender.send(struct.pack("!Q", number) + bytes(1300))
+                    number += 1
+        finally:
+            all_sent.set()
+            thread.join()
     return arrived
 
 

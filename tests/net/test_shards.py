@@ -21,7 +21,7 @@ from lab.run import wait_for
 from lab.traffic import ping, reaches, tcp_bytes, udp_bytes
 from lab.tun import open_tun
 from lab.wgtool import Key
-from test_lanes import assert_flow_keeps_its_order
+from test_lanes import assert_flow_keeps_its_order, take_numbers
 
 pytestmark = pytest.mark.ours
 
@@ -160,12 +160,8 @@ def sending_both_ways(pair, port, seconds):
     ends, arrived = [], [[], []]
 
     def take(number):
-        is_over = False
-        while not is_over:
-            is_over = not any(giver.is_alive() for giver in givers)  # and then some silence
-            with contextlib.suppress(TimeoutError):
-                while True:
-                    arrived[number].append(struct.unpack("!Q", ends[number].recv(2048)[:8])[0])
+        take_numbers(ends[number], arrived[number],
+                     lambda: not any(giver.is_alive() for giver in givers))
 
     def give(number):
         deadline, count = time.monotonic() + seconds, 0

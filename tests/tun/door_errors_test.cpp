@@ -72,9 +72,9 @@ TEST_F(DoorErrorsTest, OfAnswering) {
     sendmmsg.fail_next(error, 1);
     const Peer peer("127.0.0.1");
     peer.send("127.0.0.1", group->port(), next());
-    ASSERT_TRUE(wait_for([&] { return sendmmsg.left() == 0; }));
+    EXPECT_TRUE(wait_for([&] { return sendmmsg.left() == 0; }));
     const bool is_lost = error != EINTR && !blames_source(error);
-    EXPECT_EQ(peer.receive(is_lost ? 0 : 2000).empty(), is_lost);
+    EXPECT_EQ(peer.receive(is_lost ? 0 : 20'000).empty(), is_lost);
     const ShardStats seen = stats();
     EXPECT_EQ(seen.engine.send_errors.sum(), is_lost ? 1U : 0U);
     EXPECT_EQ(seen.engine.sources_refused, blames_source(error) ? 1U : 0U);

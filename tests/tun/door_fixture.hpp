@@ -68,14 +68,15 @@ class DoorTest : public SpaceTest {
     noise::CookieJar jar;
     return initiation(number, jar);
   }
-  // Initiations by one address, 512 or more. In trains, which are one call each: one by one they
-  // are no flood where calls are slow.
-  void flood_from(const Peer& peer, int trains = 8) const {
+  // 512 initiations by one address. In trains, which are one call each: one by one they are no
+  // flood where calls are slow.
+  void flood_from(const Peer& peer) const {
+    constexpr int trains = 8;
     std::string train;
     for (std::uint32_t i = 0; i < 64; ++i) {
       train += initiation(flood_number + i);
     }
-    int cut = noise::InitiationLayout::size;
+    const int cut = noise::InitiationLayout::size;
     ASSERT_EQ(::setsockopt(peer.fd(), IPPROTO_UDP, UDP_SEGMENT, &cut, sizeof cut), 0);
     for (int i = 0; i < trains; ++i) {
       peer.send("127.0.0.1", group->port(), train);
@@ -149,6 +150,7 @@ class DoorTest : public SpaceTest {
     return address;
   }
 
+  // None has the number of another initiation.
   static constexpr std::uint32_t flood_number = 1U << 30;
   static constexpr std::uint32_t giver = 2;  // the door, behind two shards
   static constexpr noise::IndexMark mark{0x9e37'79b1U, 0x1234'5678U};

@@ -7,6 +7,7 @@
 #include <sched.h>
 
 #include "door_fixture.hpp"
+#include "one_processor.hpp"
 
 namespace wgring::tun::test {
 namespace {
@@ -119,9 +120,7 @@ TEST_F(DoorFloodTest, AFloodStandsBehindTheDataPath) {
 class Busy {
  public:
   explicit Busy(const std::string& name) {
-    cpu_set_t first;
-    CPU_ZERO(&first);
-    CPU_SET(static_cast<unsigned>(::sched_getcpu()), &first);
+    const cpu_set_t first = this_processor();
     const int thread = std::stoi(task_of(name).filename());
     EXPECT_EQ(::sched_setaffinity(thread, sizeof first, &first), 0);
     spins_ = std::jthread([first](const std::stop_token& stop) {

@@ -87,7 +87,7 @@ TEST_P(LanesTest, LanesTakeTheirShareOfLongJobs) {
   Work work(64);
   work.length = 100'000;
   std::uint64_t jobs = 0;
-  // On a machine that is busy with other things a lane may come too late, or the owner, not always.
+  // On a machine that is busy with other things a lane or the owner may come too late, not always.
   const auto is_shared = [&] { return lanes.counters().jobs > 0 && lanes.counters().jobs < jobs; };
   for (int round = 0; round < 100 && !is_shared(); ++round) {
     lanes.run(work.jobs());

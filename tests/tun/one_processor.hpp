@@ -1,6 +1,4 @@
-// The calling thread on the processor that it is on, for as long as this lives. What a queueing
-// discipline holds back for lo arrives by the processor that takes it out, and two of them do not
-// keep its order.
+// Threads bound to the processor that the calling one is on.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -8,12 +6,19 @@
 
 namespace wgring::tun::test {
 
+inline cpu_set_t this_processor() {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(static_cast<unsigned>(::sched_getcpu()), &one);
+  return one;
+}
+
+// The calling thread, for as long as this lives. What a queueing discipline holds back for lo
+// arrives by the processor that takes it out, and two of them do not keep its order.
 class OneProcessor {
  public:
   OneProcessor() {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(static_cast<unsigned>(::sched_getcpu()), &one);
+    const cpu_set_t one = this_processor();
     EXPECT_EQ(::sched_getaffinity(0, sizeof before_, &before_), 0);
     EXPECT_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
   }

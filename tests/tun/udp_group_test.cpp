@@ -38,7 +38,7 @@ int arrived(const UdpGroup& group, bool v6) {
     const UdpPair& pair = i < door ? group.of(i) : group.door()[i - door];
     fds[i] = {.fd = v6 ? pair.v6() : pair.v4(), .events = POLLIN, .revents = 0};
   }
-  if (::poll(fds.data(), fds.size(), 2000) != 1) {
+  if (::poll(fds.data(), fds.size(), 20'000) != 1) {
     return -1;
   }
   for (std::uint32_t i = 0; i < fds.size(); ++i) {
@@ -258,7 +258,7 @@ TEST_F(UdpGroupTest, OneShardHasADoorToo) {
       peer.send(address, group->port(), text);
       pollfd at{.fd = v6 ? pair.v6() : pair.v4(), .events = POLLIN, .revents = 0};
       char byte = 0;
-      return ::poll(&at, 1, 2000) == 1 && ::recv(at.fd, &byte, 1, MSG_DONTWAIT) == 1;
+      return ::poll(&at, 1, 20'000) == 1 && ::recv(at.fd, &byte, 1, MSG_DONTWAIT) == 1;
     };
     peer.send(address, group->port(), initiation());
     std::array<pollfd, UdpGroup::door_count> strangers{};
@@ -266,7 +266,7 @@ TEST_F(UdpGroupTest, OneShardHasADoorToo) {
       const UdpPair& pair = group->door()[i];
       strangers[i] = {.fd = v6 ? pair.v6() : pair.v4(), .events = POLLIN, .revents = 0};
     }
-    EXPECT_EQ(::poll(strangers.data(), strangers.size(), 2000), 1);
+    EXPECT_EQ(::poll(strangers.data(), strangers.size(), 20'000), 1);
     EXPECT_TRUE(
         gets(group->of(0), message(noise::MessageType::response, 92, 8, mark.put_on(0xffffffffU))));
     EXPECT_TRUE(
@@ -288,7 +288,7 @@ TEST_F(UdpGroupTest, WhereProgramsAreRefusedOneShardGetsAll) {
     const Peer peer("127.0.0.1");
     peer.send("127.0.0.1", group->port(), initiation());
     pollfd at{.fd = group->of(0).v4(), .events = POLLIN, .revents = 0};
-    EXPECT_EQ(::poll(&at, 1, 2000), 1);
+    EXPECT_EQ(::poll(&at, 1, 20'000), 1);
     EXPECT_EQ(UdpGroup::open(bits, mark, 0, 0).error().errno_value, ENOPROTOOPT);
   });
 }

@@ -141,7 +141,7 @@ struct Received {
 Received receive(int fd, std::size_t room = 2000) {
   Received received;
   pollfd ready{.fd = fd, .events = POLLIN, .revents = 0};
-  EXPECT_EQ(::poll(&ready, 1, 2000), 1);
+  EXPECT_EQ(::poll(&ready, 1, 20'000), 1);
   std::vector<std::uint8_t> payload(room);
   ReceiveFrame frame;
   msghdr header;

@@ -69,6 +69,12 @@ class Churn:
         """Since all of it flowed, of the end that got less."""
         return min(count(end) - self.at_first[count, end] for end in (self.left, self.right))
 
+    def keep_pace(self, name):
+        """TCP may wait for long after one change, but not stand still during all of them."""
+        wanted = SEGMENTS_PER_CHANGE * self.number
+        wait_for(lambda: self.alive(name) and self.carried(segments) >= wanted,
+                 f"{wanted} segments of TCP during {self.number} changes", RECOVERY_S)
+
     def settle(self):
         """When nothing changes any more: TCP is there, maybe begun anew."""
         self.flowing(segments, "TCP after all changes")
@@ -90,9 +96,7 @@ class Churn:
                      f"traffic after {name}", RECOVERY_S)
         if self.flows:
             self.flowing(received, f"traffic after {name}", before)
-            wait_for(lambda: self.alive(name) and
-                     self.carried(segments) >= SEGMENTS_PER_CHANGE * self.number,
-                     f"TCP not to stand still after {name}", RECOVERY_S)
+            self.keep_pace(name)
         self.done[name] = self.done.get(name, 0) + 1
 
     def alive(self, name):

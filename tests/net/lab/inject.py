@@ -6,7 +6,8 @@ import errno
 import os
 import platform
 import signal
-import time
+
+from lab.run import wait_for
 
 PTRACE_CONT, PTRACE_SINGLESTEP = 7, 9
 PTRACE_GETREGS, PTRACE_SETREGS = 12, 13
@@ -47,9 +48,16 @@ def stopped(thread):
     return os.WIFSTOPPED(status)
 
 
-def attach(thread):
+@contextlib.contextmanager
+def attached(thread):
+    """Stopped wherever it is."""
     ptrace(PTRACE_ATTACH, thread)
     stopped(thread)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            ptrace(PTRACE_DETACH, thread)
 
 
 def is_behind_call(thread):
@@ -64,16 +72,16 @@ def is_behind_call(thread):
 @contextlib.contextmanager
 def held(thread):
     """Stopped inside a system call that waits."""
-    attach(thread)
-    while not is_behind_call(thread):
-        ptrace(PTRACE_DETACH, thread)
-        time.sleep(0.001)
-        attach(thread)
-    try:
+    with contextlib.ExitStack() as stack:
+        def is_held():
+            stack.enter_context(attached(thread))
+            if is_behind_call(thread):
+                return True
+            stack.close()
+            return False
+
+        wait_for(is_held, "the thread to wait in a system call", pause=0.001)
         yield
-    finally:
-        with contextlib.suppress(OSError):
-            ptrace(PTRACE_DETACH, thread)
 
 
 def call(thread, name, *arguments):

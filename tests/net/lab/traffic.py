@@ -31,7 +31,7 @@ class Pinger:
         self.address = address
 
     def answered(self, sequence, size, wait):
-        """Sends one request; true when its reply came in time and unharmed."""
+        """Sends one request; true when its reply came unharmed, in time or before we looked."""
         payload = bytes((sequence + index) % 251 for index in range(size))
         request, reply = (128, 129) if self.v6 else (8, 0)
         deadline = time.monotonic() + wait
