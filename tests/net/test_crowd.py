@@ -104,6 +104,10 @@ class Echoes:
         self.pinger.socket.close()
 
 
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 def test_a_crowd_of_hostile_clients_beside_traffic(lab, each_engine):
     pair = Pair(lab, each_engine, peers.under_test()).know_endpoint()
     left, right = pair.left, pair.right
@@ -112,11 +116,12 @@ def test_a_crowd_of_hostile_clients_beside_traffic(lab, each_engine):
     alone = iperf(left.space, right.space, right.inner4, seconds=SECONDS)["sum_received"]
     pace = int(min(PACE_MBIT * 1e6, alone["bytes"] * 8 / SECONDS / 4))
     with Crowd(left.daemon.uapi) as crowd, Echoes(left.space, right.inner4) as echoes:
+        wait_for(lambda: descriptors(left.daemon.pid) > CLIENTS, "all to be let in", timeout=30)
         total = iperf(left.space, right.space, right.inner4, seconds=SECONDS)["sum_received"]
         paced = iperf(left.space, right.space, right.inner4, "-b", pace,
                       seconds=SECONDS)["sum_received"]
         most_kib = kilobytes(left.daemon.pid, "VmRSS")
-        held = len(os.listdir(f"/proc/{left.daemon.pid}/fd"))
+        held = descriptors(left.daemon.pid)
     assert crowd.connected == CLIENTS
     assert held > CLIENTS
     print(f"{total['bytes'] / alone['bytes']:.0%} of TCP alone, as fast as it goes")
