@@ -5,6 +5,7 @@ each other's endpoint afterwards. The traffic is there before each change, and c
 """
 
 import base64
+import itertools
 import os
 import pathlib
 import random
@@ -91,8 +92,10 @@ class Churn:
         getattr(self, name)()
         before = [received(end) for end in (self.left, self.right)]
         for end, other in ((self.left, self.right), (self.right, self.left)):
-            # A single staged ping may be pushed out by the traffic: ask until one comes back.
-            wait_for(lambda: self.alive(name) and reaches(end.space, other.inner4, wait=5),
+            # A single staged ping may be pushed out by the traffic: ask until one comes back. On a
+            # slow machine that takes over a second.
+            waits = itertools.chain([1] * 5, itertools.repeat(5))
+            wait_for(lambda: self.alive(name) and reaches(end.space, other.inner4, next(waits)),
                      f"traffic after {name}", RECOVERY_S)
         if self.flows:
             self.flowing(received, f"traffic after {name}", before)
