@@ -20,7 +20,7 @@ from duel import rounds
 from lab import peers
 from lab.run import LabError, kill_group, wait_for
 from lab.traffic import IPERF_PORT, Pinger, iperf_server
-from lab.usage import kilobytes
+from lab.usage import descriptors, kilobytes
 from load import books, turns
 from load.star import HERE, Star
 from load.verdicts_soak import STALL_S
@@ -110,7 +110,7 @@ def vital_signs(daemon):
     heap = re.search(r"\[heap\]\n(?:.*\n)*?Rss:\s+(\d+) kB", smaps)
     return {"rss": kilobytes(daemon.pid, "VmRSS"), "anonymous": kilobytes(daemon.pid, "RssAnon"),
             "heap": int(heap[1]) if heap else 0,
-            "fds": len(os.listdir(f"/proc/{daemon.pid}/fd")),
+            "fds": descriptors(daemon.pid),
             "threads": len(os.listdir(f"/proc/{daemon.pid}/task"))}
 
 

@@ -161,7 +161,8 @@ def test_marks_on_the_way_reach_tcp(pair, outer, which):
     rule = RULE.format(which=which, family="ip" if outer == 4 else "ip6")
     left.space.run("nft", "-f", "-", text=rule)
     with Capture(right.space, DEVICE, pair.lab.directory / "inner.pcap", snaplen=100) as capture:
-        assert tcp_bytes(left.space, right.space, right.inner4, "-b", "50M") > 300_000
+        assert tcp_bytes(left.space, right.space, right.inner4, "-b", "50M",
+                         seconds=3) > 1_000_000
     text = capture.tshark("-o", "ip.check_checksum:TRUE", "-Y",
                           f"ip.src=={left.inner4} && tcp.dstport==5201 && tcp.len > 100",
                           "-T", "fields", "-e", "ip.dsfield.ecn", "-e", "ip.checksum.status")

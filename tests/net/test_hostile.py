@@ -7,7 +7,6 @@
 import base64
 import contextlib
 import os
-import pathlib
 import resource
 import socket
 import struct
@@ -26,6 +25,7 @@ from lab.python_end import DEVICE, FAR_INNER, PORT, InBothFamilies, WithPython
 from lab.retries import NO_SECOND_TRY, SECOND_TRY
 from lab.run import wait_for
 from lab.traffic import ping
+from lab.usage import descriptors
 from lab.wgtool import Key
 
 pytestmark = NO_SECOND_TRY
@@ -213,7 +213,7 @@ def test_where_the_door_does_not_open_strangers_are_heard_by_the_shard(world):
     world.near.ip(f"link set {DEVICE} down")
     wait_for(lambda: not world.near.run("ss", "-Hlun").out, "sockets to close")
     limits = resource.prlimit(world.daemon.pid, resource.RLIMIT_NOFILE)
-    open_now = len(list(pathlib.Path(f"/proc/{world.daemon.pid}/fd").iterdir()))
+    open_now = descriptors(world.daemon.pid)
     resource.prlimit(world.daemon.pid, resource.RLIMIT_NOFILE, (open_now + 8, limits[1]))
     world.near.ip(f"link set {DEVICE} up")
     wait_for(lambda: "no sockets of their own" in world.daemon.log, "want of descriptors")

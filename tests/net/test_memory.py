@@ -148,7 +148,7 @@ def test_a_removed_private_key_is_gone(talked):
     assert not {"private", "shared"} & set(talked.found())
 
 
-@pytest.mark.parametrize("slept_s, left", [(520, {"receiving 1", "sending 1"}), (545, set())])
+@pytest.mark.parametrize("slept_s, left", [(530, {"receiving 1", "sending 1"}), (545, set())])
 def test_nine_minutes_of_silence_leave_no_key_of_a_session(lab, each_engine, slept_s, left):
     asleep = Asleep(lab, each_engine)
     talked = Talked(lab, asleep.implementation)

@@ -146,8 +146,7 @@ def test_the_thread_of_floods_may_come_to_the_usual_priority_and_not_above_it(la
     raised = limits_can_be_raised() or own[1] >= usual
     expected = [max(usual, one) for one in own] if raised else list(own)
     assert [int(word) for word in limit(daemon, "Max nice priority")] == expected
-    flood, = (int(task.name) for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir()
-              if (task / "comm").read_text() == "wgring-flood\n")
+    flood, = daemon.threads("wgring-flood")
     others = os.sched_getscheduler(0)
     assert os.sched_getscheduler(flood) == (os.SCHED_IDLE if others == os.SCHED_OTHER else others)
     no_parameter = 0  # nothing changes, and the kernel says so after the sandbox had its say

@@ -5,7 +5,6 @@
 """
 
 import contextlib
-import pathlib
 import re
 import resource
 import signal
@@ -21,6 +20,7 @@ from lab.daemon import Implementation
 from lab.pair import DEVICE
 from lab.run import holds_for, wait_for
 from lab.traffic import ping, reaches
+from lab.usage import descriptors
 from lab.wgtool import Key, Wg
 
 DATA_FOR_NOBODY = b"\x04" + bytes(31)
@@ -181,7 +181,7 @@ def test_a_connection_that_no_descriptor_is_left_for_waits(solo):
         idle = [stack.enter_context(solo.uapi.connect()) for _ in range(3)]
         assert all(client.ask("get=1\n\n").errno == 0 for client in idle)
         limits = resource.prlimit(solo.pid, resource.RLIMIT_NOFILE)
-        open_now = len(list(pathlib.Path(f"/proc/{solo.pid}/fd").iterdir()))
+        open_now = descriptors(solo.pid)
         resource.prlimit(solo.pid, resource.RLIMIT_NOFILE, (open_now, limits[1]))
         late = stack.enter_context(solo.uapi.connect())
         assert late.ask("get=1\n\n").errno == 0

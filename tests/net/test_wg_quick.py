@@ -84,7 +84,7 @@ def test_up_makes_a_tunnel_that_works(world):
 def test_variables_stand_for_the_options_that_wg_quick_does_not_pass_on(world):
     world.env = {"WGRING_ENGINE": "epoll", "WGRING_SHARDS": "2"}
     world.up()
-    assert world.left.daemon.threads("wgring-shard") == 2
+    assert len(world.left.daemon.threads("wgring-shard")) == 2
     ping(world.left.space, world.right.inner4)
 
 

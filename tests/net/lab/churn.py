@@ -19,7 +19,7 @@ MTUS = (68, 576, 1279, 1280, 9000, 65535)
 MTU = 1420
 RECOVERY_S = 30
 FLOWING_PACKETS = 50  # what our own pings between changes do not add up to
-SEGMENTS_PER_CHANGE = 10  # on average; most have several hundred
+SEGMENTS_PER_CHANGE = 10  # several hundred with the thread sanitizer; a single change may have none
 PORT = 5202  # not that of a run beside it
 SERVER = "while :; do iperf3 -s -1 -B {0} -p {1}; done"
 CLIENT = "while :; do iperf3 -c {0} -p {1} -t 5 -P 2 --connect-timeout 2000; sleep 0.2; done"
@@ -70,14 +70,11 @@ class Churn:
         """Since all of it flowed, of the end that got less."""
         return min(count(end) - self.at_first[count, end] for end in (self.left, self.right))
 
-    def keep_pace(self, name):
-        """TCP may wait for long after one change, but not stand still during all of them."""
-        wanted = SEGMENTS_PER_CHANGE * self.number
-        wait_for(lambda: self.alive(name) and self.carried(segments) >= wanted,
-                 f"{wanted} segments of TCP during {self.number} changes", RECOVERY_S)
-
     def settle(self):
-        """When nothing changes any more: TCP is there, maybe begun anew."""
+        """When nothing changes any more: TCP was there meanwhile, and is now, maybe begun anew."""
+        if self.carried(segments) < SEGMENTS_PER_CHANGE * self.number:
+            raise LabError(f"TCP stood still: {self.carried(segments)} segments during "
+                           f"{self.number} changes")
         self.flowing(segments, "TCP after all changes")
 
     def know_each_other(self, family=4):
@@ -99,7 +96,6 @@ class Churn:
                      f"traffic after {name}", RECOVERY_S)
         if self.flows:
             self.flowing(received, f"traffic after {name}", before)
-            self.keep_pace(name)
         self.done[name] = self.done.get(name, 0) + 1
 
     def alive(self, name):

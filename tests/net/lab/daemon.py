@@ -132,10 +132,9 @@ class Daemon:
         return [line for line in self.log.splitlines() if any(mark in line for mark in marks)]
 
     def threads(self, name):
-        """How many it has of that name."""
-        names = [(task / "comm").read_text().strip()
-                 for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir()]
-        return names.count(name)
+        """The numbers of its threads of that name."""
+        return [int(task.name) for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir()
+                if (task / "comm").read_text().strip() == name]
 
 
 def supports(implementation, option):

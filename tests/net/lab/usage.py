@@ -1,6 +1,7 @@
-"""What the kernel says of a process: memory, and how often it was woken."""
+"""What the kernel says of a process: memory, open files, and how often it was woken."""
 
 import contextlib
+import os
 import pathlib
 import re
 
@@ -11,6 +12,11 @@ def status(pid):
 
 def kilobytes(pid, name):
     return int(re.search(rf"^{name}:\s+(\d+) kB", status(pid), re.M)[1])
+
+
+def descriptors(pid):
+    """How many it has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def wakeups(pid):
